@@ -1,0 +1,2 @@
+//! The machine: glommio and the own ring.
+#![allow(unsafe_code)]

@@ -1,0 +1,4 @@
+//! What std lacks and is free of Kafka. Knows no other room.
+
+pub mod map;
+pub mod prng;
