@@ -1,0 +1,47 @@
+//! Writing the broker's fields into a batch, in place.
+
+use super::check::{CRC_START, computed_crc};
+use super::header::{APPEND_TIME_BIT, HEADER_BYTES, TimestampType};
+use crate::ids::{LeaderEpoch, Offset};
+use crate::time::Timestamp;
+
+/// The header of a batch to write to. That a checked batch is shorter than its header is a bug.
+fn header_mut(bytes: &mut [u8]) -> &mut [u8; HEADER_BYTES] {
+    match bytes.first_chunk_mut() {
+        Some(header) => header,
+        None => panic!("a batch of at least {HEADER_BYTES} bytes was to be stamped"),
+    }
+}
+
+/// Gives a checked batch its place in the log. Both fields lie outside the checksum.
+pub fn stamp(bytes: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
+    assert!(base_offset.0 >= 0, "offsets are not negative");
+    let header = header_mut(bytes);
+    header[0..8].copy_from_slice(&base_offset.0.to_be_bytes());
+    header[12..16].copy_from_slice(&leader_epoch.0.to_be_bytes());
+}
+
+/// Sets what the batch's timestamps mean and the largest of them, and the checksum with them, as
+/// Kafka's `DefaultRecordBatch.setMaxTimestamp`: nothing is touched if nothing changes.
+pub fn stamp_timestamps(bytes: &mut [u8], kind: TimestampType, max_timestamp: Timestamp) {
+    let header = header_mut(bytes);
+    let attributes = i16::from_be_bytes([header[21], header[22]]);
+    let stamped = match kind {
+        TimestampType::CreateTime => attributes & !APPEND_TIME_BIT,
+        TimestampType::LogAppendTime => attributes | APPEND_TIME_BIT,
+    };
+    let max_timestamp = max_timestamp.0.to_be_bytes();
+    if stamped == attributes && header[35..43] == max_timestamp {
+        return;
+    }
+    header[CRC_START..23].copy_from_slice(&stamped.to_be_bytes());
+    header[35..43].copy_from_slice(&max_timestamp);
+    let crc = computed_crc(bytes);
+    header_mut(bytes)[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Marks a batch as appended at `timestamp` (`message.timestamp.type=LogAppendTime`): every record
+/// in it then has that time. Reads the whole batch once for its new checksum.
+pub fn stamp_append_time(bytes: &mut [u8], timestamp: Timestamp) {
+    stamp_timestamps(bytes, TimestampType::LogAppendTime, timestamp);
+}
