@@ -41,7 +41,7 @@ pub use placement::place_replicas;
 pub use plan::{
     ConfigAlteration, ConfigChange, ConfigOperation, CreatedPartitions, CreatedTopic, DeletedTopic,
     IncrementalAlteration, PartitionsCreation, Plan, ProducerIdBlock, Refusal, ReplicaAssignment,
-    TopicCreation, TopicSelector,
+    TopicCreation, TopicSelector, is_cluster_id,
 };
 pub use record::{ConfigResource, Record};
 pub use replay::{LoadError, Loaded};

@@ -101,8 +101,10 @@ impl Catalog {
     }
 }
 
-/// The 22 characters that 16 bytes have in URL-safe base64; the last one carries two bits only.
-fn is_cluster_id(id: &str) -> bool {
+/// True for a text that can be a cluster id: the 22 characters that 16 bytes have in URL-safe base64,
+/// whose last one carries two bits only.
+#[must_use]
+pub fn is_cluster_id(id: &str) -> bool {
     id.len() == 22
         && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
         && id.ends_with(['A', 'Q', 'g', 'w'])

@@ -14,7 +14,7 @@ mod refusal;
 pub use alter_configs::{ConfigAlteration, ConfigChange, ConfigOperation, IncrementalAlteration};
 pub use create_topics::{CreatedTopic, ReplicaAssignment, TopicCreation};
 pub use delete_topics::{DeletedTopic, TopicSelector};
-pub use lifecycle::ProducerIdBlock;
+pub use lifecycle::{ProducerIdBlock, is_cluster_id};
 pub use partitions::{CreatedPartitions, PartitionsCreation};
 pub use refusal::Refusal;
 
