@@ -9,14 +9,14 @@ const MIB: usize = 1 << 20;
 
 /// Most memory that was resident at once since the last [`reset`], in bytes.
 fn resident_bytes_max() -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-    let kib: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib * 1024
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux has it");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: Option<usize> = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+    1024 * kib.unwrap_or_else(|| panic!("no high-water mark in {status}"))
 }
 
 fn reset() -> usize {
-    std::fs::write("/proc/self/clear_refs", "5").unwrap();
+    std::fs::write("/proc/self/clear_refs", "5").expect("Linux lets a process do so");
     resident_bytes_max()
 }
 
