@@ -14,6 +14,9 @@ fn header_mut(bytes: &mut [u8]) -> &mut [u8; HEADER_BYTES] {
 }
 
 /// Gives a checked batch its place in the log. Both fields lie outside the checksum.
+///
+/// # Panics
+/// On fewer than [`HEADER_BYTES`] bytes or a negative offset: the batch was never checked.
 pub fn stamp(bytes: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
     assert!(base_offset.0 >= 0, "offsets are not negative");
     let header = header_mut(bytes);
