@@ -26,8 +26,8 @@ pub struct TruncatePlan {
 /// Why a truncation could not be made now. The log is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TruncateError {
-    /// A write is under way; try again when it is reported.
-    WriteOutstanding,
+    /// A write or a flush of what would go is under way; try again when it is reported.
+    Busy,
     /// The cut lies in a part of this segment that is on disk only: scan its `.log` with
     /// `SegmentScan::new(segment, .., offset)` and call [`Log::truncate_scanned`].
     NeedScan(Offset),
@@ -42,8 +42,8 @@ impl Log {
         if self.next_offset() <= offset {
             return Ok(TruncatePlan::default());
         }
-        if self.outstanding.is_some() {
-            return Err(TruncateError::WriteOutstanding);
+        if self.is_busy_from(offset) {
+            return Err(TruncateError::Busy);
         }
         let segment = self.cut_segment(offset);
         if offset <= segment.start {
@@ -72,8 +72,8 @@ impl Log {
         offset: Offset,
         scan: SegmentScan,
     ) -> Result<TruncatePlan, TruncateError> {
-        if self.outstanding.is_some() {
-            return Err(TruncateError::WriteOutstanding);
+        if self.is_busy_from(offset) {
+            return Err(TruncateError::Busy);
         }
         let segment = self.cut_segment(offset);
         let complete = scan.mark.bytes <= segment.written.bytes
@@ -92,9 +92,8 @@ impl Log {
         };
         let segment = self.segment_mut(start);
         let written = segment.written;
-        segment.index.truncate(written.index_entries);
+        segment.truncate_indexes(&written);
         segment.index.rebuild(written.index_entries, index);
-        segment.time_index.truncate(written.time_index_entries);
         segment.time_index.rebuild(written.time_index_entries, time_index);
         let mut plan = self.cut(offset, mark);
         plan.truncate.retain(|truncation| truncation.kind == FileKind::Log);
@@ -109,14 +108,22 @@ impl Log {
         start: Offset,
         now: Timestamp,
     ) -> Result<TruncatePlan, TruncateError> {
-        if self.outstanding.is_some() {
-            return Err(TruncateError::WriteOutstanding);
+        if self.is_busy_from(Offset(0)) {
+            return Err(TruncateError::Busy);
         }
         let with_files = self.segments.iter().filter(|segment| segment.has_files);
         let delete = with_files.map(|segment| segment.start).collect();
         let clock = self.clock;
         *self = Log { clock, ..Log::new(start, self.options, now) };
         Ok(TruncatePlan { delete, ..TruncatePlan::default() })
+    }
+
+    /// Whether the files from the segment that holds `offset` on are being written or flushed. A
+    /// report of that which came after the cut would be taken for one of what is written later.
+    fn is_busy_from(&self, offset: Offset) -> bool {
+        let from = self.segment_index_for(offset);
+        self.write_outstanding()
+            || self.segments.range(from..).any(|segment| segment.flushing.is_some())
     }
 
     fn cut_segment(&self, offset: Offset) -> &Segment {
@@ -153,14 +160,11 @@ impl Log {
                     FileKind::TimeIndex => mark.time_index_position(),
                 },
             }));
-            // A flush under way covers bytes that are no longer those of the log.
-            segment.flushing = None;
             if segment.flushed.sealed || mark.bytes < segment.flushed.bytes {
                 segment.flushed = mark;
             }
         }
-        segment.index.truncate(mark.index_entries);
-        segment.time_index.truncate(mark.time_index_entries);
+        segment.truncate_indexes(&mark);
         let start = segment.start;
         self.write_segment = self.write_segment.min(start);
         self.flush_segment = self.flush_segment.min(start);
