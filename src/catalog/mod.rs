@@ -55,3 +55,6 @@ pub use topic_name::{
 /// Version of everything this room writes to disk: frames of the catalog log and snapshots. A file
 /// with a higher number was written by a newer release and is refused.
 pub const FORMAT_VERSION: u16 = 1;
+
+#[cfg(test)]
+mod tests;

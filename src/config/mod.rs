@@ -183,3 +183,6 @@ impl Settings {
         render::render(self)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,7 +47,12 @@ pub(super) fn read(
                 valid.insert(name.clone(), value);
                 lines.insert(name, line);
             }
-            Err(message) => errors.push(ConfigError::new(line, &name, message)),
+            Err(message) if message.contains(&name) => {
+                errors.push(ConfigError::new(line, &name, message));
+            }
+            Err(message) => {
+                errors.push(ConfigError::new(line, &name, format!("{name}: {message}")));
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::layers::Layers;
-use super::super::topic_config::{resolve_number, resolve_text};
+use super::super::topic_config::resolve_number;
 use super::super::topic_name::printable;
 use super::{ConfigKey, ConfigType, DynamicScope, Effect, Validator, broker_key, topic_key};
 
@@ -16,11 +16,6 @@ impl ConfigKey {
     /// # Errors
     /// If it is not valid; the text names key, value and rule.
     pub fn normalized(&self, value: &str) -> Result<String, String> {
-        let refuse = |rule: &str| {
-            let value = if self.is_sensitive() { "[hidden]".to_owned() } else { printable(value) };
-            let gap = if rule.is_empty() { "" } else { ": " };
-            Err(format!("Invalid value {value} for configuration {}{gap}{rule}", self.name))
-        };
         if value.len() > VALUE_BYTES_MAX {
             return Err(format!(
                 "Invalid value for configuration {}: longer than {VALUE_BYTES_MAX} bytes",
@@ -31,50 +26,59 @@ impl ConfigKey {
         let normal = match self.config_type {
             ConfigType::Boolean => match trimmed.to_ascii_lowercase() {
                 word if word == "true" || word == "false" => word,
-                _ => return refuse("Expected value to be either true or false"),
+                _ => return Err(self.refusal(value, "Expected value to be either true or false")),
             },
             ConfigType::Int | ConfigType::Short | ConfigType::Long => {
                 let Some(number) = self.integer(trimmed) else {
-                    return refuse(&format!("Not a number of type {}", self.config_type));
+                    let rule = format!("Not a number of type {}", self.config_type);
+                    return Err(self.refusal(value, &rule));
                 };
-                if let Some(rule) = self.range_broken(number as f64) {
-                    return refuse(&rule);
+                let normal = number.to_string();
+                match self.range_broken(number as f64) {
+                    Some(rule) => return Err(self.refusal(&normal, &rule)),
+                    None => normal,
                 }
-                number.to_string()
             }
             ConfigType::Double => {
                 let Some(number) = trimmed.parse::<f64>().ok().filter(|number| number.is_finite())
                 else {
-                    return refuse("Not a number of type DOUBLE");
+                    return Err(self.refusal(value, "Not a number of type DOUBLE"));
                 };
-                if let Some(rule) = self.range_broken(number) {
-                    return refuse(&rule);
+                let normal = java_double(number);
+                match self.range_broken(number) {
+                    Some(rule) => return Err(self.refusal(&normal, &rule)),
+                    None => normal,
                 }
-                java_double(number)
             }
             ConfigType::List => {
                 let parts: Vec<&str> = match trimmed {
                     "" => Vec::new(),
                     list => list.split(',').map(str::trim).collect(),
                 };
-                if let Some(rule) = self.list_broken(&parts) {
-                    return refuse(&rule);
-                }
+                self.check_list(&parts)?;
                 parts.join(",")
             }
             ConfigType::String | ConfigType::Class | ConfigType::Password => {
                 if let Validator::OneOf(words) = self.validator
                     && !words.contains(&trimmed)
                 {
-                    return refuse(&format!("String must be one of: {}", words.join(", ")));
+                    let rule = format!("String must be one of: {}", words.join(", "));
+                    return Err(self.refusal(trimmed, &rule));
                 }
                 trimmed.to_owned()
             }
         };
         match self.effect {
-            Effect::DefaultOnly(why) if self.default != Some(normal.as_str()) => refuse(why),
+            Effect::DefaultOnly(why) if self.default != Some(normal.as_str()) => {
+                Err(why.to_owned())
+            }
             _ => Ok(normal),
         }
+    }
+
+    fn refusal(&self, value: &str, rule: &str) -> String {
+        let value = if self.is_sensitive() { "[hidden]".to_owned() } else { printable(value) };
+        format!("Invalid value {value} for configuration {}: {rule}", self.name)
     }
 
     fn integer(&self, text: &str) -> Option<i64> {
@@ -95,38 +99,39 @@ impl ConfigKey {
             Validator::Between(_, high) if number > high as f64 => {
                 Some(format!("Value must be no more than {high}"))
             }
-            Validator::GzipLevel if number != -1.0 && number < 1.0 => {
-                Some("Value must be at least 1 or equal to -1".to_owned())
-            }
-            Validator::GzipLevel if number > 9.0 => {
-                Some("Value must be no more than 9 or equal to -1".to_owned())
+            Validator::GzipLevel if number != -1.0 && !(1.0..=9.0).contains(&number) => {
+                Some("Value must be between 1 and 9 or equal to -1".to_owned())
             }
             _ => None,
         }
     }
 
-    fn list_broken(&self, parts: &[&str]) -> Option<String> {
+    fn check_list(&self, parts: &[&str]) -> Result<(), String> {
         match self.validator {
-            Validator::ListOf(words) => (parts.iter())
-                .any(|part| !words.contains(part))
-                .then(|| format!("String must be one of: {}", words.join(", "))),
+            Validator::ListOf(words) => match parts.iter().find(|part| !words.contains(part)) {
+                Some(part) => {
+                    let rule = format!("String must be one of: {}", words.join(", "));
+                    Err(self.refusal(part, &rule))
+                }
+                None => Ok(()),
+            },
             Validator::ThrottledReplicas => {
-                let pair = |part: &&str| {
-                    part.split_once(':').is_some_and(|(partition, broker)| {
-                        [partition, broker].iter().all(|number| {
-                            number.bytes().all(|byte| byte.is_ascii_digit())
-                                && number.parse::<i32>().is_ok()
-                        })
-                    })
+                let number = |text: &str| {
+                    text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<i32>().is_ok()
                 };
-                let fine = matches!(parts, ["*" | "none"]) || parts.iter().all(pair);
-                (!fine).then(|| {
-                    "Must be the literal '*' or a list of replicas in the following format: \
-                     [partitionId]:[brokerId],[partitionId]:[brokerId],..."
-                        .to_owned()
-                })
+                let pair =
+                    |part: &&str| part.split_once(':').is_some_and(|(a, b)| number(a) && number(b));
+                if matches!(parts, ["*"]) || parts.iter().all(pair) {
+                    return Ok(());
+                }
+                let rule = format!(
+                    "{} must be the literal '*' or a list of replicas in the following format: \
+                     [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+                    self.name
+                );
+                Err(self.refusal(&format!("[{}]", parts.join(", ")), &rule))
             }
-            _ => None,
+            _ => Ok(()),
         }
     }
 }
@@ -165,11 +170,6 @@ pub(in crate::catalog) fn check_topic_configs(
             "conflict topic config setting min.compaction.lag.ms ({low}) > max.compaction.lag.ms \
              ({high})"
         ));
-    }
-    if resolve_text(configs, layers, "cleanup.policy").is_empty() {
-        return Err("Invalid value  for configuration cleanup.policy: \
-                    Configuration 'cleanup.policy' must not be empty."
-            .to_owned());
     }
     Ok(())
 }

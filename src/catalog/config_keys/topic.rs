@@ -25,7 +25,7 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
 static TOPIC_KEYS: &[ConfigKey] = keys! {
     "cleanup.policy": List = "delete", ListOf(&["compact", "delete"]), Medium, ClusterWide;
     "What happens to old segments: 'delete' removes them by retention time and size, 'compact' \
-     keeps the latest record of each key. Both may be given.";
+     keeps the latest record of each key. Both may be given; an empty list keeps everything.";
     "compression.gzip.level": Int = "-1", GzipLevel, Medium, ClusterWide;
     "Level of gzip where the broker compresses (compression.type=gzip).";
     "compression.lz4.level": Int = "9", Between(1, 17), Medium, ClusterWide,
@@ -85,7 +85,7 @@ static TOPIC_KEYS: &[ConfigKey] = keys! {
     "preallocate": Boolean = "false", Any, Medium, ClusterWide,
         ignored("segments are allocated as the storage does best");
     "Whether a new segment file gets its full size at once.";
-    "remote.log.copy.disable": Boolean = "false", Any, Medium, ClusterWide, default_only(TIERED);
+    "remote.log.copy.disable": Boolean = "false", Any, Medium, ClusterWide, ignored(NOT_TIERED);
     "Whether a tiered topic stops copying segments to remote storage.";
     "remote.log.delete.on.disable": Boolean = "false", Any, Medium, ClusterWide, ignored(NOT_TIERED);
     "Whether remote data is deleted when tiered storage is switched off for a topic.";
