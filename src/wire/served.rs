@@ -3,14 +3,30 @@
 
 use std::ops::RangeInclusive;
 
+use super::alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
 use super::api_key::ApiKey;
-use super::api_versions::{ApiVersion, ApiVersionsRequest};
-use super::fetch::FetchRequest;
-use super::list_offsets::ListOffsetsRequest;
+use super::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use super::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+use super::create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+use super::delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
+use super::delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+use super::describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+use super::describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
+use super::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+use super::describe_topic_partitions::{
+    DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
+};
+use super::fetch::{FetchRequest, FetchResponse};
+use super::incremental_alter_configs::{
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+};
+use super::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+use super::list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
 use super::message::Message;
-use super::metadata::MetadataRequest;
+use super::metadata::{MetadataRequest, MetadataResponse};
+use super::offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
 use super::primitive::{DecodeError, Writer};
-use super::produce::ProduceRequest;
+use super::produce::{ProduceRequest, ProduceResponse};
 
 /// An API that is served.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,7 +42,10 @@ pub struct Served {
 }
 
 macro_rules! served {
-    ($($key:ident: $request:ident<'a>, advertised $advertised:expr;)*) => {
+    ($(
+        $key:ident: $request:ident $(<$request_life:lifetime>)?
+            => $response:ident $(<$response_life:lifetime>)?, advertised $advertised:expr;
+    )*) => {
         /// All that is served, by API key ascending.
         pub const SERVED: &[Served] = &[$(Served {
             api_key: ApiKey::$key,
@@ -34,54 +53,6 @@ macro_rules! served {
             decoded: $request::VERSIONS,
             flexible_from: $request::FLEXIBLE_FROM,
         }),*];
-
-        /// The body of any request that is served.
-        #[derive(Clone, Debug, PartialEq)]
-        pub enum RequestBody<'a> {
-            $(
-                #[doc = concat!("Body of a ", stringify!($key), " request.")]
-                $key($request<'a>),
-            )*
-        }
-
-        impl<'a> RequestBody<'a> {
-            /// Reads the body that fills `bytes`.
-            pub fn decode(
-                api_key: ApiKey,
-                version: i16,
-                bytes: &'a [u8],
-            ) -> Result<RequestBody<'a>, DecodeError> {
-                match api_key {
-                    $(ApiKey::$key => {
-                        $request::decode_whole(bytes, version).map(RequestBody::$key)
-                    })*
-                    other => Err(DecodeError::UnknownApiKey(other.code())),
-                }
-            }
-
-            /// Which API the body belongs to.
-            #[must_use]
-            pub fn api_key(&self) -> ApiKey {
-                match self {
-                    $(RequestBody::$key(_) => ApiKey::$key,)*
-                }
-            }
-
-            /// Appends the body.
-            pub fn encode(&self, writer: &mut Writer<'_>, version: i16) {
-                match self {
-                    $(RequestBody::$key(body) => body.encode(writer, version),)*
-                }
-            }
-
-            /// How many bytes `encode` writes.
-            #[must_use]
-            pub fn size(&self, version: i16) -> usize {
-                match self {
-                    $(RequestBody::$key(body) => body.size(version),)*
-                }
-            }
-        }
 
         /// First flexible version of an API; `None` if it is not served.
         #[must_use]
@@ -91,17 +62,89 @@ macro_rules! served {
                 _ => None,
             }
         }
+
+        bodies! {
+            /// The body of any request that is served.
+            RequestBody { $($key: $request $(<$request_life>)?;)* }
+        }
+
+        bodies! {
+            /// The body of any response to a request that is served.
+            ResponseBody { $($key: $response $(<$response_life>)?;)* }
+        }
+    };
+}
+
+macro_rules! bodies {
+    ($(#[$doc:meta])* $name:ident { $($key:ident: $body:ident $(<$life:lifetime>)?;)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum $name<'a> {
+            $(
+                #[doc = concat!("Of ", stringify!($key), ".")]
+                $key($body $(<$life>)?),
+            )*
+        }
+
+        impl<'a> $name<'a> {
+            /// Reads the body that fills `bytes`.
+            pub fn decode(
+                api_key: ApiKey,
+                version: i16,
+                bytes: &'a [u8],
+            ) -> Result<$name<'a>, DecodeError> {
+                match api_key {
+                    $(ApiKey::$key => $body::decode_whole(bytes, version).map($name::$key),)*
+                    other => Err(DecodeError::UnknownApiKey(other.code())),
+                }
+            }
+
+            /// Which API the body belongs to.
+            #[must_use]
+            pub fn api_key(&self) -> ApiKey {
+                match self {
+                    $($name::$key(_) => ApiKey::$key,)*
+                }
+            }
+
+            /// Appends the body.
+            pub fn encode(&self, writer: &mut Writer<'_>, version: i16) {
+                match self {
+                    $($name::$key(body) => body.encode(writer, version),)*
+                }
+            }
+
+            /// How many bytes `encode` writes, bytes of holes included.
+            #[must_use]
+            pub fn size(&self, version: i16) -> usize {
+                match self {
+                    $($name::$key(body) => body.size(version),)*
+                }
+            }
+        }
     };
 }
 
 served! {
     // librdkafka takes the record format it may use from Produce's smallest version, so 0 is
     // advertised as Kafka does, though what comes before version 3 is refused (KAFKA-18659).
-    Produce: ProduceRequest<'a>, advertised 0..=13;
-    Fetch: FetchRequest<'a>, advertised 4..=18;
-    ListOffsets: ListOffsetsRequest<'a>, advertised 1..=11;
-    Metadata: MetadataRequest<'a>, advertised 0..=13;
-    ApiVersions: ApiVersionsRequest<'a>, advertised 0..=4;
+    Produce: ProduceRequest<'a> => ProduceResponse<'a>, advertised 0..=13;
+    Fetch: FetchRequest<'a> => FetchResponse<'a>, advertised 4..=18;
+    ListOffsets: ListOffsetsRequest<'a> => ListOffsetsResponse<'a>, advertised 1..=11;
+    Metadata: MetadataRequest<'a> => MetadataResponse<'a>, advertised 0..=13;
+    ApiVersions: ApiVersionsRequest<'a> => ApiVersionsResponse<'a>, advertised 0..=4;
+    CreateTopics: CreateTopicsRequest<'a> => CreateTopicsResponse<'a>, advertised 2..=7;
+    DeleteTopics: DeleteTopicsRequest<'a> => DeleteTopicsResponse<'a>, advertised 1..=6;
+    DeleteRecords: DeleteRecordsRequest<'a> => DeleteRecordsResponse<'a>, advertised 0..=2;
+    InitProducerId: InitProducerIdRequest<'a> => InitProducerIdResponse, advertised 0..=5;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest<'a> => OffsetForLeaderEpochResponse<'a>, advertised 2..=4;
+    DescribeConfigs: DescribeConfigsRequest<'a> => DescribeConfigsResponse<'a>, advertised 1..=4;
+    AlterConfigs: AlterConfigsRequest<'a> => AlterConfigsResponse<'a>, advertised 0..=2;
+    DescribeLogDirs: DescribeLogDirsRequest<'a> => DescribeLogDirsResponse<'a>, advertised 1..=4;
+    CreatePartitions: CreatePartitionsRequest<'a> => CreatePartitionsResponse<'a>, advertised 0..=3;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a> => IncrementalAlterConfigsResponse<'a>, advertised 0..=1;
+    DescribeCluster: DescribeClusterRequest => DescribeClusterResponse<'a>, advertised 0..=2;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a> => DescribeTopicPartitionsResponse<'a>, advertised 0..=0;
 }
 
 /// What the reply to ApiVersions lists.
