@@ -188,10 +188,7 @@ impl Segment {
 fn stored<E: Entry>(data: &[u8], index: &Sparse<E>) -> Result<Vec<E>, IndexError> {
     let bytes = index.unloaded() as usize * E::BYTES;
     let entries: Vec<E> = decode_entries(data.get(..bytes).ok_or(IndexError::Short)?);
-    if entries.last().is_some_and(|last| last.seam() != index.seam()) {
-        return Err(IndexError::Stale);
-    }
-    Ok(entries)
+    if index.fits(&entries) { Ok(entries) } else { Err(IndexError::Stale) }
 }
 
 fn check_index(segment: &Segment, stored: &[IndexEntry]) -> Result<(), IndexError> {

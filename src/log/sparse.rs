@@ -60,6 +60,10 @@ pub(super) struct Sparse<E> {
     first: u32,
     /// [`Entry::seam`] of the entry before `first`. Without meaning when all are in memory.
     seam: (i64, u32),
+    /// Another one, with its count of entries, from when the index was last on disk without having
+    /// been looked at: what a crash left there is in doubt until it is loaded, however much is
+    /// written behind it.
+    doubted: Option<(u32, (i64, u32))>,
     /// The entries from `first` on.
     entries: Vec<E>,
 }
@@ -67,7 +71,8 @@ pub(super) struct Sparse<E> {
 impl<E: Entry> Sparse<E> {
     /// An index whose first `on_disk` entries are on disk and not in memory.
     pub(super) fn on_disk(on_disk: u32, seam: (i64, u32)) -> Sparse<E> {
-        Sparse { first: on_disk, seam, entries: Vec::new() }
+        let doubted = (on_disk > 0).then_some((on_disk, seam));
+        Sparse { first: on_disk, seam, doubted, entries: Vec::new() }
     }
 
     /// Number of entries on disk and in memory together.
@@ -80,9 +85,14 @@ impl<E: Entry> Sparse<E> {
         self.first
     }
 
-    /// [`Entry::seam`] of the last entry that is on disk only.
-    pub(super) fn seam(&self) -> (i64, u32) {
-        self.seam
+    /// Whether what is read from disk ends as it was written.
+    pub(super) fn fits(&self, stored: &[E]) -> bool {
+        let ends_with = |count: u32, seam| {
+            let last = (count as usize).checked_sub(1).and_then(|at| stored.get(at));
+            last.is_some_and(|last| last.seam() == seam)
+        };
+        let in_place = self.first == 0 || ends_with(self.first, self.seam);
+        in_place && self.doubted.is_none_or(|(count, seam)| ends_with(count, seam))
     }
 
     /// Bytes the entries in memory take.
@@ -137,6 +147,7 @@ impl<E: Entry> Sparse<E> {
         stored.append(&mut self.entries);
         self.entries = stored;
         self.first = 0;
+        self.doubted = None;
     }
 
     /// Forgets entries numbered below `written`; they are on disk.
@@ -155,6 +166,7 @@ impl<E: Entry> Sparse<E> {
         if count < self.first {
             self.first = count;
             self.seam = seam;
+            self.doubted = (count > 0).then_some((count, seam));
         }
         self.entries.truncate((count - self.first) as usize);
     }

@@ -12,7 +12,8 @@ use super::tail::Tail;
 use crate::ids::Offset;
 use crate::time::Timestamp;
 
-/// What makes the files equal to the log after a truncation. It comes before the next write.
+/// What makes the files equal to the log after a truncation. It is executed and flushed before
+/// anything else is done to the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TruncatePlan {
     /// Segments whose files go.
@@ -31,7 +32,7 @@ pub enum TruncateError {
     /// The cut lies in a part of this segment that is on disk only: scan its `.log` with
     /// `SegmentScan::new(segment, .., offset)` and call [`Log::truncate_scanned`].
     NeedScan(Offset),
-    /// The scan is of another segment, or has not reached the cut.
+    /// The scan is of another segment, or has reached neither the cut nor the written end.
     NotTheCut,
 }
 
@@ -77,7 +78,7 @@ impl Log {
         }
         let segment = self.cut_segment(offset);
         let complete = scan.mark.bytes <= segment.written.bytes
-            && (scan.mark.next_offset == offset || scan.cut_found);
+            && (scan.cut_found || scan.mark.bytes == segment.written.bytes);
         if scan.segment != segment.start || scan.until != offset || !complete {
             return Err(TruncateError::NotTheCut);
         }
@@ -98,6 +99,12 @@ impl Log {
         let mut plan = self.cut(offset, mark);
         plan.truncate.retain(|truncation| truncation.kind == FileKind::Log);
         plan.rewrite = Some(rewrite);
+        // The indexes are those of the scan now, also where the cut takes no batch of this segment.
+        let segment = self.segment_mut(start);
+        segment.written = mark;
+        if segment.flushed.bytes == mark.bytes {
+            segment.flushed = mark;
+        }
         Ok(plan)
     }
 

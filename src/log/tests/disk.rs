@@ -62,18 +62,31 @@ impl Disk {
         self.flushes.push(Flush { segment, content });
     }
 
+    pub(super) fn is_flushing(&self) -> bool {
+        !self.flushes.is_empty()
+    }
+
     /// Ends one of the flushes under way; returns its segment.
     pub(super) fn end_flush(&mut self, random: &mut Prng) -> Option<Offset> {
         if self.flushes.is_empty() {
             return None;
         }
         let at = random.below(self.flushes.len() as u64) as usize;
+        Some(self.end_flush_at(at))
+    }
+
+    /// Ends the newest flush under way.
+    pub(super) fn end_last_flush(&mut self) -> Offset {
+        self.end_flush_at(self.flushes.len() - 1)
+    }
+
+    fn end_flush_at(&mut self, at: usize) -> Offset {
         let Flush { segment, content } = self.flushes.swap_remove(at);
         for (kind, content) in content {
             let file = self.files.get_mut(&(segment, kind)).expect("a file being flushed stays");
             file.durable = Some(content);
         }
-        Some(segment)
+        segment
     }
 
     pub(super) fn delete(&mut self, segment: Offset) {

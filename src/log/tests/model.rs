@@ -383,7 +383,10 @@ impl World {
         }
         if let Some(keep) = self.options.retention_bytes {
             let first = self.log.find_segment(Offset(first)).map_or(0, |first| first.head.bytes);
-            let stuck = self.log.flushed_offset() < Offset(self.next());
+            let stuck = !self.options.delete
+                || self.high_watermark < self.next()
+                || self.log.flushed_offset().0 < self.next()
+                || self.disk.is_flushing();
             assert!(stuck || retention.roll || self.log.bytes() - u64::from(first) < keep.max(1));
         }
     }
@@ -426,7 +429,7 @@ impl World {
         }
         if let Some(rewrite) = &plan.rewrite {
             self.disk.rewrite(rewrite);
-            let _ = self.disk.end_flush(&mut self.random);
+            assert_eq!(self.disk.end_last_flush(), rewrite.segment);
         }
         self.batches.retain(|batch| batch.next <= offset.0);
         let end = self.log.next_offset();
