@@ -98,6 +98,7 @@ fn check(image: &Image, record: &Record) -> Result<(), String> {
             Some(broker) if broker.incarnation >= *incarnation => {
                 Err(format!("incarnation {} started before", broker.incarnation))
             }
+            _ if incarnation.0 == u64::MAX => Err("an impossible incarnation".to_owned()),
             _ => check_epochs(image, *node_id),
         },
         Record::TopicCreated { name, id, partitions, .. } => {
@@ -147,16 +148,19 @@ fn check(image: &Image, record: &Record) -> Result<(), String> {
     }
 }
 
-fn check_partitions(partitions: &[Partition]) -> Result<(), String> {
+/// Checks what a log or a snapshot says of a topic's partitions.
+pub(super) fn check_partitions(partitions: &[Partition]) -> Result<(), String> {
     if partitions.is_empty() {
         return Err("no partitions".to_owned());
     }
     let whole = partitions.iter().all(|partition| {
         !partition.replicas.is_empty()
+            && partition.leader_epoch.0 >= 0
+            && partition.partition_epoch >= 0
             && partition.isr.iter().all(|node| partition.replicas.contains(node))
             && partition.leader.is_none_or(|leader| partition.isr.contains(&leader))
     });
-    if whole { Ok(()) } else { Err("a partition without replicas, or led from outside".to_owned()) }
+    if whole { Ok(()) } else { Err("an impossible partition".to_owned()) }
 }
 
 /// No epoch that is about to rise may be at its end.

@@ -1,7 +1,8 @@
 //! Frames of the catalog log.
 //!
 //! ```text
-//! magic 4 | format version 2 | kind 2 | length 4 | crc32c 4 | sequence 8 | index 4 | count 4 | record
+//! magic 4 | format version 2 | kind 2 | length 4 | crc32c 4 | sequence 8 | index 4 | count 4
+//! record
 //! ```
 //!
 //! All numbers are little-endian; `length` counts the record's bytes, and the checksum covers
@@ -148,7 +149,8 @@ fn read_frame(bytes: &[u8]) -> Result<Frame<'_>, EndReason> {
     if header.checksum(body) != checksum {
         return Err(EndReason::Checksum);
     }
-    if index >= count || u64::from(index) >= sequence {
+    // A sequence that high is none; it would only serve to overflow what is computed from it.
+    if index >= count || u64::from(index) >= sequence || sequence > u64::MAX / 2 {
         return Err(EndReason::GroupBounds);
     }
     Ok(Frame { header, body, bytes: FRAME_HEADER_BYTES + body.len() })
@@ -312,6 +314,7 @@ pub struct CatalogLogReader<'a> {
     image_version: u64,
     group: std::vec::IntoIter<LogEntry>,
     end: Option<LogEnd>,
+    failed: bool,
 }
 
 impl<'a> CatalogLogReader<'a> {
@@ -327,10 +330,12 @@ impl<'a> CatalogLogReader<'a> {
             image_version,
             group: Vec::new().into_iter(),
             end: None,
+            failed: false,
         }
     }
 
-    /// Where and why the log ended, once the reader has yielded everything.
+    /// Where and why the log ended, once the reader has yielded everything; `None` before that, and
+    /// after an error.
     #[must_use]
     pub fn end(&self) -> Option<LogEnd> {
         self.end
@@ -345,6 +350,7 @@ impl<'a> CatalogLogReader<'a> {
         let mut entries: Vec<LogEntry> = Vec::new();
         let mut position = self.position;
         let mut expected = self.last_sequence.map(|sequence| sequence + 1);
+        let mut count = None;
         loop {
             let frame = match read_frame(self.rest(position)) {
                 Ok(frame) => frame,
@@ -355,6 +361,7 @@ impl<'a> CatalogLogReader<'a> {
             let index = entries.len() as u32;
             if expected.is_some_and(|expected| frame.header.sequence != expected)
                 || frame.header.index != index
+                || count.is_some_and(|count| frame.header.count != count)
             {
                 return self.stop(position, entries.is_empty(), EndReason::Stale).map(|()| None);
             }
@@ -375,6 +382,7 @@ impl<'a> CatalogLogReader<'a> {
             entries.push(LogEntry { position, sequence, ends_group, record });
             position += frame.bytes;
             expected = Some(sequence + 1);
+            count = Some(frame.header.count);
             if ends_group {
                 self.position = position;
                 self.last_sequence = Some(sequence);
@@ -409,14 +417,15 @@ impl<'a> CatalogLogReader<'a> {
         Ok(())
     }
 
-    /// The first whole frame behind `position` that belongs to a group after `torn_group`.
+    /// The first whole frame behind `position` that cannot be of the group that was torn there: it
+    /// belongs to a later group, or begins that very group, which would have begun at the damage.
     fn later_frame(&self, position: usize, torn_group: u64) -> Option<(usize, u64)> {
         // Frames are not aligned, so every place is tried; the magic is rare in other bytes.
         let mut at = position;
         while let Some(found) = find(self.rest(at), FRAME_MAGIC) {
             at += found;
             if let Ok(frame) = read_frame(self.rest(at))
-                && frame.group_sequence() > torn_group
+                && (frame.group_sequence() > torn_group || frame.header.sequence == torn_group)
             {
                 return Some((at, frame.header.sequence));
             }
@@ -438,19 +447,14 @@ impl Iterator for CatalogLogReader<'_> {
             if let Some(entry) = self.group.next() {
                 return Some(Ok(entry));
             }
-            if self.end.is_some() {
+            if self.end.is_some() || self.failed {
                 return None;
             }
             match self.read_group() {
                 Ok(Some(group)) => self.group = group.into_iter(),
                 Ok(None) => return None,
                 Err(error) => {
-                    // An error is final; there is no record behind it.
-                    self.end = Some(LogEnd {
-                        valid_bytes: self.position,
-                        reason: EndReason::NoMagic,
-                        last_sequence: self.last_sequence,
-                    });
+                    self.failed = true;
                     return Some(Err(error));
                 }
             }

@@ -20,6 +20,7 @@
 mod apply;
 pub mod config_keys;
 mod describe;
+mod dump;
 pub mod frame;
 mod image;
 mod layers;

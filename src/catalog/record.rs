@@ -118,11 +118,7 @@ impl fmt::Display for Record {
                     f,
                     "BrokerRegistered nodeId={node_id} incarnation={incarnation} endpoints="
                 )?;
-                for (at, endpoint) in endpoints.iter().enumerate() {
-                    let separator = if at == 0 { "" } else { "," };
-                    let Endpoint { listener, host, port } = endpoint;
-                    write!(f, "{separator}{listener}://{host}:{port}")?;
-                }
+                fmt_endpoints(f, endpoints)?;
                 match rack {
                     Some(rack) => write!(f, " rack={rack}"),
                     None => Ok(()),
@@ -156,11 +152,25 @@ impl fmt::Display for Record {
 }
 
 /// The value as it may be printed: a secret stays one in every dump and log.
-fn shown<'a>(key: &str, value: &'a str) -> &'a str {
+pub(super) fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     if config_keys::is_sensitive(key) { "[hidden]" } else { value }
 }
 
-fn fmt_partitions(f: &mut fmt::Formatter<'_>, first: u32, partitions: &[Partition]) -> fmt::Result {
+/// Endpoints, separated by commas.
+pub(super) fn fmt_endpoints(f: &mut fmt::Formatter<'_>, endpoints: &[Endpoint]) -> fmt::Result {
+    for (at, Endpoint { listener, host, port }) in endpoints.iter().enumerate() {
+        let separator = if at == 0 { "" } else { "," };
+        write!(f, "{separator}{listener}://{host}:{port}")?;
+    }
+    Ok(())
+}
+
+/// Partitions in one pair of brackets, the first one having the index `first`.
+pub(super) fn fmt_partitions(
+    f: &mut fmt::Formatter<'_>,
+    first: u32,
+    partitions: &[Partition],
+) -> fmt::Result {
     f.write_str("[")?;
     for (at, partition) in partitions.iter().enumerate() {
         let separator = if at == 0 { "" } else { " " };

@@ -35,7 +35,7 @@ impl fmt::Display for LoadError {
 pub struct Loaded {
     /// The machine, ready to plan.
     pub catalog: Catalog,
-    /// Where the log ends; the next append goes to `end.valid_bytes`.
+    /// Where the log ends. The next append goes to `end.valid_bytes`, over whatever is there.
     pub end: LogEnd,
 }
 
@@ -78,7 +78,15 @@ impl Catalog {
             }
             self.apply(&entry.record).map_err(LoadError::Apply)?;
         }
-        let Some(end) = reader.end() else { unreachable!("a reader that is through has an end") };
+        let Some(mut end) = reader.end() else {
+            unreachable!("a reader that is through has an end")
+        };
+        // A log that ends before the snapshot does: its last records were torn after the snapshot
+        // had made them safe. What is appended next would not continue it, so it starts over; all
+        // that is in it is in the snapshot.
+        if end.last_sequence.is_some_and(|last| last < self.image.version) {
+            end.valid_bytes = 0;
+        }
         Ok(end)
     }
 }

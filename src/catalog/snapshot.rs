@@ -15,8 +15,9 @@ use rkyv::rancor::Error as ArchiveError;
 use rkyv::util::AlignedVec;
 
 use super::FORMAT_VERSION;
+use super::apply::check_partitions;
 use super::image::{Broker, Endpoint, Image, Partition, Topic, Topics};
-use super::topic_name::is_internal_topic;
+use super::topic_name::{invalid_topic_name, is_internal_topic};
 use crate::ids::{Incarnation, LeaderEpoch, NodeId, ProducerId, TopicId};
 
 /// First bytes of every snapshot.
@@ -202,9 +203,16 @@ fn stored(image: &Image) -> StoredImage {
 
 fn restored(stored: StoredImage) -> Result<Image, String> {
     let nodes = |numbers: Vec<i32>| numbers.into_iter().map(NodeId).collect::<Vec<_>>();
+    if stored.version > u64::MAX / 2 {
+        return Err(format!("version {} is impossible", stored.version));
+    }
     let mut topics = Topics::default();
     for topic in stored.topics {
         let id = TopicId(topic.id);
+        // The name becomes a path.
+        if let Some(reason) = invalid_topic_name(&topic.name) {
+            return Err(reason);
+        }
         if topics.colliding(&topic.name).is_some() || topics.by_id(id).is_some() {
             return Err(format!("topic {} is there twice", topic.name));
         }
@@ -215,8 +223,10 @@ fn restored(stored: StoredImage) -> Result<Image, String> {
             isr: nodes(partition.isr),
             partition_epoch: partition.partition_epoch,
         });
+        let partitions: Vec<Partition> = partitions.collect();
+        check_partitions(&partitions)?;
         topics.insert(Topic {
-            partitions: partitions.collect(),
+            partitions,
             configs: topic.configs.into_iter().collect(),
             internal: is_internal_topic(&topic.name),
             name: topic.name.into(),

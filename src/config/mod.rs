@@ -22,8 +22,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::catalog::StaticConfigs;
+use crate::catalog::{GROUP_METADATA_TOPIC, StaticConfigs, TRANSACTION_STATE_TOPIC, TopicCreation};
 use crate::ids::NodeId;
+
+/// The least that `segment.bytes` may be.
+const SEGMENT_BYTES_MIN: u32 = 1 << 20;
 
 /// Everything that is fixed while the process runs. Topic defaults (`log.*`) are not repeated here:
 /// they reach [`crate::catalog::TopicConfig`] through `static_configs`.
@@ -174,6 +177,44 @@ impl Settings {
         overrides: &[(String, String)],
     ) -> Result<Settings, Vec<ConfigError>> {
         read::read(toml, overrides)
+    }
+
+    /// How the coordinators' own topics are created, with the configs Kafka gives them; `None` for
+    /// every other name.
+    #[must_use]
+    pub fn internal_topic(&self, name: &str) -> Option<TopicCreation> {
+        let (partition_count, replication_factor, segment_bytes) = match name {
+            GROUP_METADATA_TOPIC => (
+                self.groups.offsets_topic_partitions,
+                self.groups.offsets_topic_replication_factor,
+                self.groups.offsets_topic_segment_bytes,
+            ),
+            TRANSACTION_STATE_TOPIC => (
+                self.transactions.topic_partitions,
+                self.transactions.topic_replication_factor,
+                self.transactions.topic_segment_bytes,
+            ),
+            _ => return None,
+        };
+        // These keys may be smaller than the smallest segment a topic can have.
+        let segment_bytes = segment_bytes.max(SEGMENT_BYTES_MIN);
+        let mut configs = vec![
+            ("cleanup.policy", "compact".to_owned()),
+            ("segment.bytes", segment_bytes.to_string()),
+        ];
+        if name == TRANSACTION_STATE_TOPIC {
+            configs.push(("compression.type", "uncompressed".to_owned()));
+            configs.push(("min.insync.replicas", self.transactions.topic_min_isr.to_string()));
+        } else {
+            configs.push(("compression.type", "producer".to_owned()));
+        }
+        let configs = configs.into_iter().map(|(key, value)| (key.to_owned(), Some(value)));
+        Some(TopicCreation {
+            partition_count,
+            replication_factor,
+            configs: configs.collect(),
+            ..TopicCreation::with_defaults(name)
+        })
     }
 
     /// The settings in force as a file that would make them, for `ringmain check-config`. Secrets

@@ -51,7 +51,8 @@ fn every_notation_of_a_key_is_the_same() {
     let overridden =
         set(&[("num.partitions", "9"), ("num.partitions", "3"), ("log.retention.ms", "1")]);
     assert_eq!(Settings::parse(Some("num.partitions = 5"), &overridden).unwrap(), expected);
-    let list = "\"log.cleanup.policy\" = [\"compact\", \"delete\"]\nlog.cleaner.min.cleanable.ratio = 0.25";
+    let list = "\"log.cleanup.policy\" = [\"compact\", \"delete\"]\n\
+                log.cleaner.min.cleanable.ratio = 0.25";
     let settings = Settings::parse(Some(list), &[]).unwrap();
     assert_eq!(settings.static_configs.get("log.cleanup.policy"), Some("compact,delete"));
     assert_eq!(settings.static_configs.get("log.cleaner.min.cleanable.ratio"), Some("0.25"));
@@ -196,4 +197,25 @@ fn what_is_rendered_makes_the_same_settings() {
     assert!(again.static_configs.iter().count() > settings.static_configs.iter().count());
     again.static_configs = settings.static_configs.clone();
     assert_eq!(again, settings);
+}
+
+#[test]
+fn the_coordinators_topics_can_be_created() {
+    use crate::catalog::Catalog;
+    let settings = Settings::parse(None, &set(&[("offsets.topic.segment.bytes", "1")])).unwrap();
+    let names = ["__consumer_offsets", "__transaction_state"];
+    let topics = names.map(|name| settings.internal_topic(name).unwrap());
+    assert_eq!(settings.internal_topic("t"), None);
+    let mut catalog = Catalog::new(settings.static_configs.clone());
+    let mut records = catalog.plan_create_cluster(NodeId(1), None, [1; 16], &[]).unwrap();
+    records.iter().for_each(|record| catalog.apply(record).unwrap());
+    records = catalog.plan_restart(NodeId(1), Vec::new(), None).unwrap();
+    records.iter().for_each(|record| catalog.apply(record).unwrap());
+    let plan = catalog.plan_create_topics(&topics, &[[1; 16], [2; 16]], false);
+    plan.records.iter().for_each(|record| catalog.apply(record).unwrap());
+    for name in names {
+        let topic = catalog.image().topic(name).unwrap();
+        assert!(topic.internal && topic.partitions.len() == 50, "{name}");
+        assert_eq!(topic.configs["cleanup.policy"], "compact");
+    }
 }

@@ -1,8 +1,8 @@
 //! THE table of config keys: every key this broker knows, with its type, default, validity, where
 //! it may be changed, and whether it has an effect here.
 //!
-//! Names, types, defaults and valid values are Kafka 4.1's. Where a default differs it is on purpose
-//! and the documentation of the key says so: [`topic_keys`] and [`broker_keys`] are what
+//! Names, types, defaults and valid values are Kafka 4.1's. Where a default differs it is on
+//! purpose and the documentation of the key says so: [`topic_keys`] and [`broker_keys`] are what
 //! DescribeConfigs shows, so nothing about a key may be known in another place.
 //!
 //! Not here: the values themselves (`layers`), and what is done with them.

@@ -77,7 +77,8 @@ pub(super) static SERVER_KEYS: &[ConfigKey] = keys! {
     "Most partitions in one DescribeTopicPartitions response.";
     "metric.reporters": List = "", Any, Low, ClusterWide, ignored("metrics are read over HTTP");
     "Classes that report metrics.";
-    "metrics.num.samples": Int = "2", AtLeast(1), Low, ReadOnly, ignored("metrics are read over HTTP");
+    "metrics.num.samples": Int = "2", AtLeast(1), Low, ReadOnly,
+        ignored("metrics are read over HTTP");
     "Samples kept for rates.";
     "metrics.recording.level": String = "INFO", Any, Low, ReadOnly,
         ignored("every metric is always recorded");

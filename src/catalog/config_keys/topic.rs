@@ -3,8 +3,8 @@
 use super::ConfigKey;
 use super::table::keys;
 
-const TIERED: &str = "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with \
-     remote log storage.";
+const TIERED: &str = "Tiered Storage functionality is disabled in the broker. \
+                      Topic cannot be configured with remote log storage.";
 const NOT_TIERED: &str = "tiered storage is not available";
 const ONE_NODE: &str = "replication is not throttled";
 const COMPRESSIONS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
@@ -70,7 +70,8 @@ static TOPIC_KEYS: &[ConfigKey] = keys! {
     "message.timestamp.after.max.ms": Long = "3600000", AtLeast(0), Medium, ClusterWide;
     "How far a record's timestamp may lie after the broker's clock; beyond it the batch is \
      refused. Not used with message.timestamp.type=LogAppendTime.";
-    "message.timestamp.before.max.ms": Long = "9223372036854775807", AtLeast(0), Medium, ClusterWide;
+    "message.timestamp.before.max.ms": Long = "9223372036854775807", AtLeast(0), Medium,
+        ClusterWide;
     "How far a record's timestamp may lie before the broker's clock; beyond it the batch is \
      refused. Not used with message.timestamp.type=LogAppendTime.";
     "message.timestamp.type": String = "CreateTime", OneOf(&["CreateTime", "LogAppendTime"]),
@@ -87,7 +88,8 @@ static TOPIC_KEYS: &[ConfigKey] = keys! {
     "Whether a new segment file gets its full size at once.";
     "remote.log.copy.disable": Boolean = "false", Any, Medium, ClusterWide, ignored(NOT_TIERED);
     "Whether a tiered topic stops copying segments to remote storage.";
-    "remote.log.delete.on.disable": Boolean = "false", Any, Medium, ClusterWide, ignored(NOT_TIERED);
+    "remote.log.delete.on.disable": Boolean = "false", Any, Medium, ClusterWide,
+        ignored(NOT_TIERED);
     "Whether remote data is deleted when tiered storage is switched off for a topic.";
     "remote.storage.enable": Boolean = "false", Any, Medium, ClusterWide, default_only(TIERED);
     "Whether old segments move to remote storage.";

@@ -105,8 +105,8 @@ impl Catalog {
 
         let mut id = topic_id_from_random(random);
         while self.image.topic_by_id(id).is_some() {
-            // Only a broken random source gets here; the last byte carries no version bits.
-            id = TopicId((u128::from_be_bytes(id.0) ^ 1).wrapping_add(2).to_be_bytes());
+            // Only a broken random source gets here; the last bytes carry no version.
+            id = TopicId(u128::from_be_bytes(id.0).wrapping_add(1).to_be_bytes());
         }
         let created = CreatedTopic {
             name: name.to_owned(),

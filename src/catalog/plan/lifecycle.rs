@@ -75,6 +75,7 @@ impl Catalog {
             )));
         }
         let last = self.image.brokers.get(&node_id).map_or(0, |broker| broker.incarnation.0);
+        // A registration with the largest number does not apply, so there is always a next one.
         let incarnation = Incarnation(last + 1);
         Ok(vec![Record::BrokerRegistered { node_id, incarnation, endpoints, rack }])
     }
@@ -101,8 +102,8 @@ impl Catalog {
     }
 }
 
-/// True for a text that can be a cluster id: the 22 characters that 16 bytes have in URL-safe base64,
-/// whose last one carries two bits only.
+/// True for a text that can be a cluster id: the 22 characters that 16 bytes have in URL-safe
+/// base64, the last of which carries two bits only.
 #[must_use]
 pub fn is_cluster_id(id: &str) -> bool {
     id.len() == 22

@@ -1,5 +1,5 @@
-//! Random lists of requests: whatever was planned and applied live comes back from a snapshot at any
-//! point and the log behind it.
+//! Random lists of requests: whatever was planned and applied live comes back from a snapshot at
+//! any point and the log behind it.
 
 use super::super::frame::encode_group;
 use super::super::*;
