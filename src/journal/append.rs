@@ -10,7 +10,7 @@ use super::format::{
     ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, entry_header, whole_blocks,
 };
 use crate::ids::{Incarnation, Offset, ShardId, TopicPartition};
-use crate::limits::JOURNAL_BLOCK_BYTES;
+use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
 
 /// What a journal is, for its whole life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ pub struct JournalOptions {
     pub file_bytes: u64,
     /// Groups in flight at once, at least 1.
     pub depth: usize,
-    /// Largest group, header and padding included: whole blocks.
+    /// Largest group, header and padding included: whole blocks, at most
+    /// [`JOURNAL_GROUP_BYTES_MAX`].
     pub group_bytes_max: usize,
     /// Files on disk, at least 2.
     pub files_max: usize,
@@ -122,13 +123,13 @@ impl Journal {
         let block_bytes = JOURNAL_BLOCK_BYTES as u64;
         assert!(depth >= 1 && files_max >= 2, "a journal needs a group in flight and a next file");
         assert!(group_bytes_max.is_multiple_of(JOURNAL_BLOCK_BYTES) && group_bytes_max > 0);
-        assert!(u32::try_from(group_bytes_max).is_ok(), "lengths in a group are 32 bits wide");
+        assert!(group_bytes_max <= JOURNAL_GROUP_BYTES_MAX, "replay reads no larger group");
         assert!(file_bytes.is_multiple_of(block_bytes));
         assert!(u32::try_from(file_bytes / block_bytes).is_ok(), "a block's index is 32 bits wide");
         assert!(file_bytes >= block_bytes + group_bytes_max as u64, "a file holds any one group");
         Journal {
             options,
-            files: Files::new(files_max),
+            files: Files::new(options.incarnation, files_max),
             current: None,
             position: 0,
             open: None,
@@ -142,12 +143,15 @@ impl Journal {
         }
     }
 
-    /// Takes over a file of this shard and lane that an earlier incarnation left, so that it is
-    /// recycled once `coverage` (as replay noted it) has been released. All such files come before
-    /// the first [`poll_action`](Journal::poll_action), in the order in which they were replayed.
-    /// The file must have the length of these options.
-    pub fn adopt(&mut self, slot: Slot, coverage: Coverage) {
-        self.files.adopt(slot, coverage);
+    /// Takes over a file of this shard and lane that is there from earlier, so that it is recycled
+    /// once `coverage` ([`Replay::into_coverage`](super::Replay::into_coverage)) has been released.
+    /// All such files come before the first [`poll_action`](Journal::poll_action), in the order of
+    /// the plan: one that is left out counts as released. Those that the plan does not need may come at any place, with an empty coverage.
+    /// `header` is `None` for a file that was never used. The file must have the length of these
+    /// options.
+    pub fn adopt(&mut self, slot: Slot, header: Option<&FileHeader>, coverage: Coverage) {
+        let id = header.map(|header| (header.incarnation, header.number));
+        self.files.adopt(slot, id, coverage);
     }
 
     /// Adds an entry to the open group and says which group that is.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::coverage::Coverage;
 use super::entry::{FileNumber, GroupSequence, Slot};
-use crate::ids::{Offset, TopicPartition};
+use crate::ids::{Incarnation, Offset, TopicPartition};
 
 /// What has to reach the segments so that the oldest file can be used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,8 +18,8 @@ pub struct CheckpointDemand {
 #[derive(Debug)]
 struct InUse {
     slot: Slot,
-    /// `None` for a file of an earlier incarnation.
-    number: Option<FileNumber>,
+    incarnation: Incarnation,
+    number: FileNumber,
     coverage: Coverage,
     /// The last group that was issued to it. Segments can be durable before the journal is, and a
     /// write that is still in flight must not land in a file that was given away.
@@ -28,8 +28,10 @@ struct InUse {
 }
 
 impl InUse {
-    fn new(slot: Slot, number: Option<FileNumber>, coverage: Coverage) -> InUse {
-        InUse { slot, number, coverage, group_last: GroupSequence(0), demanded: false }
+    fn new(slot: Slot, id: (Incarnation, FileNumber), coverage: Coverage) -> InUse {
+        let (incarnation, number) = id;
+        let group_last = GroupSequence(0);
+        InUse { slot, incarnation, number, coverage, group_last, demanded: false }
     }
 }
 
@@ -45,6 +47,7 @@ enum Next {
 /// unbroken run of file numbers, and a missing one is always a fault.
 #[derive(Debug)]
 pub(super) struct Files {
+    incarnation: Incarnation,
     files_max: usize,
     /// Oldest first; files of earlier incarnations before the own ones. The last own one is the
     /// file being written.
@@ -59,8 +62,9 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn new(files_max: usize) -> Files {
+    pub(super) fn new(incarnation: Incarnation, files_max: usize) -> Files {
         Files {
+            incarnation,
             files_max,
             in_use: VecDeque::new(),
             next: Next::None,
@@ -71,8 +75,14 @@ impl Files {
         }
     }
 
-    /// Takes over a file that an earlier incarnation left.
-    pub(super) fn adopt(&mut self, slot: Slot, coverage: Coverage) {
+    /// Takes over a file that an earlier incarnation left. Without entries it is free at once: it
+    /// was never used, or was prepared ahead, or holds only groups that nobody was told about.
+    pub(super) fn adopt(
+        &mut self,
+        slot: Slot,
+        id: Option<(Incarnation, FileNumber)>,
+        coverage: Coverage,
+    ) {
         assert!(
             self.number_last == FileNumber(0),
             "files are adopted before the first is prepared"
@@ -80,8 +90,18 @@ impl Files {
         let known = self.in_use.iter().any(|file| file.slot == slot) || self.free.contains(&slot);
         assert!(!known, "a slot is adopted once");
         self.slot_new = self.slot_new.max(slot.0 + 1);
-        self.in_use.push_back(InUse::new(slot, None, coverage));
-        self.reclaim();
+        match id {
+            Some(id) if !coverage.is_empty() => {
+                assert!(id.0 < self.incarnation, "an adopted file is of an earlier incarnation");
+                let last = self.in_use.back().map(|file| (file.incarnation, file.number));
+                assert!(last < Some(id), "files are adopted in their order");
+                self.in_use.push_back(InUse::new(slot, id, coverage));
+            }
+            _ => {
+                assert!(coverage.is_empty(), "a file with entries has a header");
+                self.free.push_back(slot);
+            }
+        }
     }
 
     /// The file to prepare now, and whether it has to be created first.
@@ -103,9 +123,12 @@ impl Files {
         Some((self.number_last, slot, is_new))
     }
 
-    /// The oldest file of this incarnation that is in use, or the one being prepared.
-    pub(super) fn oldest(&self) -> FileNumber {
-        self.in_use.iter().find_map(|file| file.number).unwrap_or(self.number_last)
+    /// The oldest file in use, or the one being prepared.
+    pub(super) fn oldest(&self) -> (Incarnation, FileNumber) {
+        match self.in_use.front() {
+            Some(file) => (file.incarnation, file.number),
+            None => (self.incarnation, self.number_last),
+        }
     }
 
     pub(super) fn on_ready(&mut self, number: FileNumber) {
@@ -121,7 +144,7 @@ impl Files {
     pub(super) fn roll(&mut self) -> Option<(FileNumber, Slot)> {
         let Next::Ready(number, slot) = self.next else { return None };
         self.next = Next::None;
-        self.in_use.push_back(InUse::new(slot, Some(number), Coverage::default()));
+        self.in_use.push_back(InUse::new(slot, (self.incarnation, number), Coverage::default()));
         // The file that was current may have been released already.
         self.reclaim();
         Some((number, slot))
@@ -159,14 +182,18 @@ impl Files {
         self.reclaim();
     }
 
+    /// 1 if the newest file is the one being written, 0 if nothing was written yet.
+    fn current_count(&self) -> usize {
+        usize::from(self.in_use.back().is_some_and(|file| file.incarnation == self.incarnation))
+    }
+
     fn reclaim(&mut self) {
         while self.reclaim_oldest() {}
     }
 
     /// Frees the oldest file if nothing in it is needed and nothing is being written to it.
     fn reclaim_oldest(&mut self) -> bool {
-        let is_current =
-            self.in_use.len() == 1 && self.in_use.front().is_some_and(|file| file.number.is_some());
+        let is_current = self.in_use.len() == self.current_count();
         match self.in_use.front() {
             Some(file)
                 if file.coverage.is_empty() && file.group_last <= self.durable && !is_current =>
@@ -185,8 +212,7 @@ impl Files {
         let spare = (self.files_max / 4).max(1);
         let surplus = (self.in_use.len() + 1).saturating_sub(self.files_max - spare);
         // The current file has no end yet; it is never asked for.
-        let current_count = self.in_use.iter().rev().take(1).filter(|f| f.number.is_some()).count();
-        let closed = self.in_use.len() - current_count;
+        let closed = self.in_use.len() - self.current_count();
         let file = self.in_use.iter_mut().take(surplus.min(closed)).find(|file| !file.demanded)?;
         file.demanded = true;
         Some(CheckpointDemand { partitions: file.coverage.sorted() })

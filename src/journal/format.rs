@@ -14,7 +14,7 @@ pub const ENTRY_HEADER_BYTES: usize = 48;
 const FILE_MAGIC: [u8; 8] = *b"RMJFILE\0";
 const GROUP_MAGIC: [u8; 8] = *b"RMGROUP\0";
 const VERSION: u32 = 1;
-const FILE_CRC_AT: usize = 48;
+const FILE_CRC_AT: usize = 56;
 const GROUP_CRC_AT: usize = 64;
 
 /// Rounds up to whole blocks.
@@ -81,8 +81,9 @@ pub struct FileHeader {
     pub number: FileNumber,
     /// Length of the file.
     pub file_bytes: u64,
-    /// The oldest file still in use when this one was prepared.
-    pub oldest: FileNumber,
+    /// The oldest file of this shard and lane that was in use when this one was prepared. It may
+    /// be of an earlier incarnation.
+    pub oldest: (Incarnation, FileNumber),
 }
 
 /// Why a first block is no header.
@@ -121,14 +122,15 @@ impl FileHeader {
         fields.put(&self.incarnation.0.to_le_bytes());
         fields.put(&self.number.0.to_le_bytes());
         fields.put(&self.file_bytes.to_le_bytes());
-        fields.put(&self.oldest.0.to_le_bytes());
+        fields.put(&self.oldest.0.0.to_le_bytes());
+        fields.put(&self.oldest.1.0.to_le_bytes());
         let crc = crc32c::crc32c(&header);
         let mut fields = Fields(block);
         fields.put(&header);
         fields.put(&crc.to_le_bytes());
     }
 
-    /// Reads the header from a file's first bytes (a whole block, or at least 52 bytes).
+    /// Reads the header from a file's first bytes (a whole block, or at least 60 bytes).
     ///
     /// # Errors
     /// Says what else the bytes are.
@@ -161,7 +163,7 @@ impl FileHeader {
                 incarnation: Incarnation(cursor.u64()?),
                 number: FileNumber(cursor.u64()?),
                 file_bytes: cursor.u64()?,
-                oldest: FileNumber(cursor.u64()?),
+                oldest: (Incarnation(cursor.u64()?), FileNumber(cursor.u64()?)),
             })
         })()
         .ok_or(HeaderFault::Corrupt)

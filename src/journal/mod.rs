@@ -35,8 +35,9 @@
 //! | 16 | u64 | incarnation |
 //! | 24 | u64 | file number, rising by one with every file of this shard, lane and incarnation |
 //! | 32 | u64 | length of the file in bytes |
-//! | 40 | u64 | number of the oldest file that was still in use; older ones are not needed |
-//! | 48 | u32 | CRC32C of bytes 0 to 48 |
+//! | 40 | u64 | incarnation of the oldest file of this shard and lane that was still in use |
+//! | 48 | u64 | number of that file; what is older is not needed |
+//! | 56 | u32 | CRC32C of bytes 0 to 56 |
 //!
 //! The header fits into one 512-byte sector, so a power cut leaves the old or the new one. The rest
 //! of the block is zero.
@@ -93,9 +94,23 @@ mod files;
 
 mod append;
 
+mod walk;
+
+mod plan;
+mod replay;
+
+mod merge;
+
+mod dump;
+
 pub use append::{Action, Journal, JournalOptions, Refusal};
 pub use buffer::GroupBuffer;
 pub use coverage::Coverage;
+pub use dump::{Dumped, dump};
 pub use entry::{Entry, EntryKind, FileNumber, GroupSequence, Lane, Slot, file_name};
 pub use files::CheckpointDemand;
 pub use format::{ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, HeaderFault};
+pub use merge::{Gap, Merge, Placed};
+pub use plan::{Chain, Plan, PlanFault, plan};
+pub use replay::{Lost, ReadRequest, Replay, ReplayEnd, ReplayedEntry};
+pub use walk::Stop;
