@@ -22,6 +22,10 @@ pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Batches remembered per idempotent producer and partition for deduplication (KIP-98; Kafka's
 /// `NUM_BATCHES_TO_RETAIN`).
 pub const PRODUCER_BATCHES_RETAINED: usize = 5;
+/// Idempotent producers remembered per partition. Beyond it the one that has been quiet for longest
+/// is forgotten, so that clients which come and go cannot eat the memory (KIP-936 is the same
+/// worry).
+pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
 /// Unit of journal writes, in bytes: the largest logical block size in common use, so one journal
 /// works on 512-byte and 4-KiB devices.
 pub const JOURNAL_BLOCK_BYTES: usize = 4096;

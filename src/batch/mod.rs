@@ -23,6 +23,7 @@ mod error;
 mod header;
 
 mod check;
+mod recompress;
 mod stamp;
 
 mod compression;
@@ -50,6 +51,7 @@ pub use header::{
     BatchHeader, HEADER_BYTES, LENGTH_PREFIX_BYTES, MAGIC, NO_LEADER_EPOCH, NO_PRODUCER_EPOCH,
     NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, ProducerStamp, TimestampType,
 };
+pub use recompress::recompress;
 pub use records::{Header, Headers, Record, Records, RecordsIter};
 pub use scan::{Batches, Located};
 pub use stamp::{stamp, stamp_append_time, stamp_timestamps};

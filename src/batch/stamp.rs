@@ -1,7 +1,7 @@
 //! Writing the broker's fields into a batch, in place.
 
 use super::check::{CRC_START, computed_crc};
-use super::header::{APPEND_TIME_BIT, HEADER_BYTES, TimestampType};
+use super::header::{APPEND_TIME_BIT, HEADER_BYTES, LENGTH_PREFIX_BYTES, TimestampType};
 use crate::ids::{LeaderEpoch, Offset};
 use crate::time::Timestamp;
 
@@ -39,6 +39,16 @@ pub fn stamp_timestamps(bytes: &mut [u8], kind: TimestampType, max_timestamp: Ti
     }
     header[CRC_START..23].copy_from_slice(&stamped.to_be_bytes());
     header[35..43].copy_from_slice(&max_timestamp);
+    let crc = computed_crc(bytes);
+    header_mut(bytes)[17..21].copy_from_slice(&crc.to_be_bytes());
+}
+
+/// Makes length, attributes and checksum of a rewritten batch agree with its bytes.
+pub(super) fn seal(bytes: &mut [u8], attributes: i16) {
+    let length = i32::try_from(bytes.len() - LENGTH_PREFIX_BYTES).unwrap_or(i32::MAX);
+    let header = header_mut(bytes);
+    header[8..12].copy_from_slice(&length.to_be_bytes());
+    header[CRC_START..23].copy_from_slice(&attributes.to_be_bytes());
     let crc = computed_crc(bytes);
     header_mut(bytes)[17..21].copy_from_slice(&crc.to_be_bytes());
 }

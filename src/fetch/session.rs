@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ids::{Offset, PartitionId, ShardId, TopicId};
+use crate::ids::{LeaderEpoch, Offset, PartitionId, ShardId, TopicId};
 use crate::time::Instant;
 
 /// A session that was not used for this long may make room for a new one (Kafka's
@@ -37,9 +37,9 @@ pub struct SessionPartition {
     /// Most bytes to return for this partition.
     pub bytes_max: usize,
     /// The leader epoch the consumer believes in, if it says.
-    pub current_leader_epoch: Option<i32>,
+    pub current_leader_epoch: Option<LeaderEpoch>,
     /// The epoch of the last record it has read, if it says (KIP-595 divergence check).
-    pub last_fetched_epoch: Option<i32>,
+    pub last_fetched_epoch: Option<LeaderEpoch>,
     /// High watermark last told; `None` before the first answer.
     pub told_high_watermark: Option<Offset>,
     /// Log start offset last told.

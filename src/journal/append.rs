@@ -278,6 +278,16 @@ impl Journal {
         self.files.on_ready(file);
     }
 
+    /// There was no space for the file. It is asked for again after [`Journal::retry_file`].
+    pub fn on_file_failed(&mut self, file: FileNumber) {
+        self.files.on_failed(file);
+    }
+
+    /// A file that could not be made may be tried again.
+    pub fn retry_file(&mut self) {
+        self.files.retry();
+    }
+
     /// A group was written (and, in the flushed lane, is on stable storage). The buffer is used
     /// again.
     pub fn on_written(&mut self, group: GroupSequence, buffer: GroupBuffer) {

@@ -40,6 +40,8 @@ impl InUse {
 enum Next {
     None,
     Preparing(FileNumber, Slot),
+    /// There was no space for it; asked for again once the caller says so.
+    Failed,
     Ready(FileNumber, Slot),
 }
 
@@ -55,6 +57,8 @@ pub(super) struct Files {
     next: Next,
     /// Prepared before and released since: overwriting them needs no new blocks.
     free: VecDeque<Slot>,
+    /// Slots whose file could not be made.
+    unmade: Vec<Slot>,
     /// The lowest slot that has no file yet.
     slot_new: u32,
     number_last: FileNumber,
@@ -69,6 +73,7 @@ impl Files {
             in_use: VecDeque::new(),
             next: Next::None,
             free: VecDeque::new(),
+            unmade: Vec::new(),
             slot_new: 0,
             number_last: FileNumber(0),
             durable: GroupSequence(0),
@@ -112,8 +117,10 @@ impl Files {
         let (slot, is_new) = match self.free.pop_front() {
             Some(slot) => (slot, false),
             None if self.in_use.len() < self.files_max => {
-                let slot = Slot(self.slot_new);
-                self.slot_new += 1;
+                let slot = self.unmade.pop().unwrap_or_else(|| {
+                    self.slot_new += 1;
+                    Slot(self.slot_new - 1)
+                });
                 (slot, true)
             }
             None => return None,
@@ -137,6 +144,26 @@ impl Files {
                 self.next = Next::Ready(number, slot);
             }
             _ => panic!("file {} was not being prepared", number.0),
+        }
+    }
+
+    /// The file being prepared could not be made. Its number is not used up: replay takes a number
+    /// that is missing for a file that was lost.
+    pub(super) fn on_failed(&mut self, number: FileNumber) {
+        match self.next {
+            Next::Preparing(expected, slot) if expected == number => {
+                self.number_last = FileNumber(number.0 - 1);
+                self.unmade.push(slot);
+                self.next = Next::Failed;
+            }
+            _ => panic!("file {} was not being prepared", number.0),
+        }
+    }
+
+    /// A file that could not be made may be tried again.
+    pub(super) fn retry(&mut self) {
+        if matches!(self.next, Next::Failed) {
+            self.next = Next::None;
         }
     }
 

@@ -182,7 +182,9 @@ mod tests {
         let headers = [header(1, 0, 5, 4), header(1, 0, 4, 4), header(1, 0, 7, 4)];
         let plan = plan(headers.into_iter().map(Ok).enumerate());
         assert_eq!(numbers(&plan), [(1, 0, vec![4, 5])]);
-        let PlanFault::Missing { file, .. } = plan.faults[0] else { panic!("{:?}", plan.faults) };
+        let Some(&PlanFault::Missing { file, .. }) = plan.faults.first() else {
+            panic!("{:?}", plan.faults)
+        };
         assert_eq!(file, FileNumber(6));
     }
 

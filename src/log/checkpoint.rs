@@ -11,7 +11,9 @@ use crate::time::Timestamp;
 
 /// How far a log is durable in its segments, and the state at that point. Everything from
 /// `next_offset` on has to come from the journal.
-#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize,
+)]
 pub struct LogCheckpoint {
     /// Offset of the first record that may be read. After DeleteRecords it may be above
     /// `next_offset`.

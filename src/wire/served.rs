@@ -147,6 +147,12 @@ served! {
     DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a> => DescribeTopicPartitionsResponse<'a>, advertised 0..=0;
 }
 
+/// Whether requests of this version are decoded.
+#[must_use]
+pub fn decodes(api_key: ApiKey, version: i16) -> bool {
+    SERVED.iter().any(|served| served.api_key == api_key && served.decoded.contains(&version))
+}
+
 /// What the reply to ApiVersions lists.
 pub fn api_versions() -> impl ExactSizeIterator<Item = ApiVersion> {
     SERVED.iter().map(|served| ApiVersion {

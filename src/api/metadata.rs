@@ -1,0 +1,199 @@
+//! Metadata (key 3), versions 0 to 13.
+//!
+//! - 0: an empty list means all topics; from 1 on null does. 1: controller, rack, internal flag.
+//!   2: cluster id. 4: auto-creation can be declined. 5: offline replicas. 7: leader epochs.
+//! - 8: authorized operations, never computed here since there is no authorizer. 9: flexible.
+//!   10, 12: topic ids in replies and requests (KIP-516). 13: top-level error (KIP-1102).
+//!
+//! A topic that is asked for and does not exist is created when both the request and
+//! `auto.create.topics.enable` allow it. The reply waits for the creation, so that no client has to
+//! ask twice; Kafka answers LEADER_NOT_AVAILABLE or UNKNOWN_TOPIC_OR_PARTITION first.
+
+use crate::api::command::{Command, CommandOutcome};
+use crate::catalog::{Topic, TopicCreation, invalid_topic_name};
+use crate::ids::TopicId;
+use crate::wire::array::Array;
+use crate::wire::error_code::ErrorCode;
+use crate::wire::message::Message;
+use crate::wire::metadata::{
+    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
+    MetadataResponseTopic,
+};
+use crate::wire::primitive::DecodeError;
+
+use super::asked::Asked;
+use super::reply::Reply;
+use super::{Context, Next, Pending, catalog_error};
+
+/// Kafka's "not computed".
+const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+
+/// A request that waits for topics to be created.
+#[derive(Debug)]
+pub struct Metadata {
+    asked: Asked,
+    /// `None` is all topics.
+    wanted: Option<Vec<Wanted>>,
+    /// Why a topic could not be created.
+    refused: Vec<(String, ErrorCode)>,
+}
+
+#[derive(Debug)]
+enum Wanted {
+    Name(String),
+    Id(TopicId),
+}
+
+/// Begins a request.
+pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
+    let request = MetadataRequest::decode_whole(body, asked.version)?;
+    let wanted = request.topics.as_ref().filter(|topics| asked.version > 0 || !topics.is_empty());
+    let wanted: Option<Vec<Wanted>> = wanted.map(|topics| {
+        topics
+            .iter()
+            .map(|topic| match topic.name {
+                Some(name) => Wanted::Name(name.to_owned()),
+                None => Wanted::Id(TopicId(topic.topic_id)),
+            })
+            .collect()
+    });
+    let mut metadata = Metadata { asked, wanted, refused: Vec::new() };
+    let may_create = context.auto_create
+        && (asked.version < 4 || request.allow_auto_topic_creation)
+        && metadata.wanted.is_some();
+    let mut missing: Vec<TopicCreation> = Vec::new();
+    if may_create {
+        for wanted in metadata.wanted.iter().flatten() {
+            let Wanted::Name(name) = wanted else { continue };
+            let asked_twice = missing.iter().any(|topic| topic.name == *name);
+            let legal = invalid_topic_name(name).is_none();
+            if legal && !asked_twice && context.image.topic(name).is_none() {
+                missing.push(TopicCreation::with_defaults(name));
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(Next::Reply(metadata.reply(context)));
+    }
+    let command = Command::CreateTopics { topics: missing, validate_only: false };
+    metadata.refused.clear();
+    Ok(Next::Change { pending: Pending::Metadata(metadata), command })
+}
+
+impl Metadata {
+    /// The topics are there now, or could not be created.
+    pub fn on_outcome(&mut self, outcome: CommandOutcome, context: &Context<'_>) -> Next {
+        match outcome {
+            CommandOutcome::TopicsCreated(outcomes) => {
+                let names = self.wanted.iter().flatten().filter_map(|wanted| match wanted {
+                    Wanted::Name(name) if context.image.topic(name).is_none() => Some(name),
+                    _ => None,
+                });
+                // Another client may have created it meanwhile, which is just as well.
+                let refusals = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+                let refused = names.cloned().zip(refusals.map(catalog_error)).collect::<Vec<_>>();
+                self.refused = refused;
+            }
+            CommandOutcome::NotStored => {
+                let names = self.wanted.iter().flatten().filter_map(|wanted| match wanted {
+                    Wanted::Name(name) => Some((name.clone(), ErrorCode::KAFKA_STORAGE_ERROR)),
+                    Wanted::Id(_) => None,
+                });
+                self.refused = names.collect();
+            }
+            other => panic!("not an outcome of CreateTopics: {other:?}"),
+        }
+        Next::Reply(self.reply(context))
+    }
+
+    fn reply(&self, context: &Context<'_>) -> Reply {
+        let image = context.image;
+        let brokers: Vec<_> = image
+            .brokers
+            .values()
+            .filter_map(|broker| {
+                let endpoint = broker.endpoints.first()?;
+                Some(MetadataResponseBroker {
+                    node_id: broker.id.0,
+                    host: &endpoint.host,
+                    port: i32::from(endpoint.port),
+                    rack: broker.rack.as_deref(),
+                })
+            })
+            .collect();
+        let topics: Vec<_> = match &self.wanted {
+            None => image.topics.iter().map(|topic| self.known(topic)).collect(),
+            Some(wanted) => wanted
+                .iter()
+                .map(|wanted| match wanted {
+                    Wanted::Name(name) => match image.topic(name) {
+                        Some(topic) => self.known(topic),
+                        None => self.unknown(name),
+                    },
+                    Wanted::Id(id) => match image.topic_by_id(*id) {
+                        Some(topic) => self.known(topic),
+                        None => MetadataResponseTopic {
+                            error_code: ErrorCode::UNKNOWN_TOPIC_ID.code(),
+                            name: None,
+                            topic_id: id.0,
+                            topic_authorized_operations: OPERATIONS_UNKNOWN,
+                            ..Default::default()
+                        },
+                    },
+                })
+                .collect(),
+        };
+        let response = MetadataResponse {
+            brokers: brokers.into(),
+            cluster_id: Some(&image.cluster_id),
+            controller_id: context.node.0,
+            topics: topics.into(),
+            cluster_authorized_operations: OPERATIONS_UNKNOWN,
+            ..Default::default()
+        };
+        self.asked.reply(&response)
+    }
+
+    fn known<'t>(&self, topic: &'t Topic) -> MetadataResponseTopic<'t> {
+        let partitions: Vec<_> = (0..)
+            .zip(&topic.partitions)
+            .map(|(index, partition)| {
+                let nodes = |nodes: &[crate::ids::NodeId]| {
+                    Array::from(nodes.iter().map(|node| node.0).collect::<Vec<i32>>())
+                };
+                MetadataResponsePartition {
+                    error_code: ErrorCode::NONE.code(),
+                    partition_index: index,
+                    leader_id: partition.leader.map_or(-1, |leader| leader.0),
+                    leader_epoch: partition.leader_epoch.0,
+                    replica_nodes: nodes(&partition.replicas),
+                    isr_nodes: nodes(&partition.isr),
+                    ..Default::default()
+                }
+            })
+            .collect();
+        MetadataResponseTopic {
+            error_code: ErrorCode::NONE.code(),
+            name: Some(&topic.name),
+            topic_id: topic.id.0,
+            is_internal: topic.internal,
+            partitions: partitions.into(),
+            topic_authorized_operations: OPERATIONS_UNKNOWN,
+        }
+    }
+
+    fn unknown<'t>(&self, name: &'t str) -> MetadataResponseTopic<'t> {
+        let refused = self.refused.iter().find(|(refused, _)| refused == name);
+        let error = match refused {
+            Some((_, error)) => *error,
+            None if invalid_topic_name(name).is_some() => ErrorCode::INVALID_TOPIC_EXCEPTION,
+            None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        };
+        MetadataResponseTopic {
+            error_code: error.code(),
+            name: Some(name),
+            topic_authorized_operations: OPERATIONS_UNKNOWN,
+            ..Default::default()
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The shard's checkpoint: how far every partition is durable in its segments, with its producers.
+//! It bounds what a start has to replay and lets journal files be recycled.
+//!
+//! The order is what keeps a crash harmless: segments flushed, then the checkpoint made durable,
+//! then journal files given back and old segment files unlinked.
+
+use std::time::Duration;
+
+use rkyv::rancor::Error as RkyvError;
+
+use crate::ids::{Incarnation, Offset, PartitionId, ShardId, TopicId, TopicPartition};
+use crate::journal::Lane;
+use crate::log::LogCheckpoint;
+use crate::producer::ProducerTableSnapshot;
+use crate::shard::engine::{DiskError, FileWork};
+use crate::shard::outbox::Outbox;
+use crate::stdx::map::Map;
+use crate::time::{Instant, Now};
+
+use super::{Job, Owner};
+
+/// A checkpoint is made at least this often while anything changes.
+const INTERVAL: Duration = Duration::from_secs(60);
+const MAGIC: &[u8; 8] = b"RINGCKPT";
+/// Version of the file's format.
+const FORMAT: u32 = 1;
+const HEADER_BYTES: usize = 32;
+
+/// What one shard of one start knows to be durable.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct ShardCheckpoint {
+    /// Which start wrote it.
+    pub incarnation: u64,
+    /// Which shard of that start.
+    pub shard: u16,
+    /// Sorted by partition.
+    pub partitions: Vec<PartitionCheckpoint>,
+}
+
+/// One partition's part of it.
+#[derive(Clone, Debug, PartialEq, Eq, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct PartitionCheckpoint {
+    /// Topic id.
+    pub topic: [u8; 16],
+    /// Partition within the topic.
+    pub partition: i32,
+    /// Its log.
+    pub log: LogCheckpoint,
+    /// Its producers. They may know of batches behind the log's end; restoring drops those.
+    pub producers: ProducerTableSnapshot,
+}
+
+impl PartitionCheckpoint {
+    /// Whose it is.
+    #[must_use]
+    pub fn at(&self) -> TopicPartition {
+        TopicPartition { topic: TopicId(self.topic), partition: PartitionId(self.partition) }
+    }
+}
+
+/// Why a checkpoint file cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CheckpointError {
+    /// Not a checkpoint file, or cut short.
+    NotACheckpoint,
+    /// Written by a newer version of the broker.
+    NewerFormat(u32),
+    /// The bytes do not match their checksum.
+    Checksum,
+    /// The checksum is right and the content still makes no sense.
+    Content(String),
+}
+
+impl std::fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CheckpointError::NotACheckpoint => f.write_str("not a checkpoint file"),
+            CheckpointError::NewerFormat(format) => {
+                write!(f, "checkpoint format {format} is newer than this broker's ({FORMAT})")
+            }
+            CheckpointError::Checksum => f.write_str("checkpoint checksum mismatch"),
+            CheckpointError::Content(reason) => write!(f, "checkpoint content: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for CheckpointError {}
+
+impl ShardCheckpoint {
+    /// The whole file: magic, format, CRC32C, length, then the archived content. The header is 32
+    /// bytes, so that the content stays aligned for reading in place.
+    ///
+    /// # Errors
+    /// Only if the archive cannot be built for want of memory.
+    pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
+        let content = rkyv::to_bytes::<RkyvError>(self)
+            .map_err(|error| CheckpointError::Content(error.to_string()))?;
+        let mut file = Vec::with_capacity(HEADER_BYTES + content.len());
+        file.extend_from_slice(MAGIC);
+        file.extend_from_slice(&FORMAT.to_le_bytes());
+        file.extend_from_slice(&crc32c::crc32c(&content).to_le_bytes());
+        file.extend_from_slice(&(content.len() as u64).to_le_bytes());
+        file.resize(HEADER_BYTES, 0);
+        file.extend_from_slice(&content);
+        Ok(file)
+    }
+
+    /// Reads a file back.
+    ///
+    /// # Errors
+    /// See [`CheckpointError`]; hostile bytes are errors too.
+    pub fn decode(file: &[u8]) -> Result<ShardCheckpoint, CheckpointError> {
+        let (header, content) =
+            file.split_at_checked(HEADER_BYTES).ok_or(CheckpointError::NotACheckpoint)?;
+        let word = |at: usize| -> [u8; 4] {
+            let mut word = [0; 4];
+            for (to, from) in word.iter_mut().zip(header.iter().skip(at)) {
+                *to = *from;
+            }
+            word
+        };
+        if !header.starts_with(MAGIC) {
+            return Err(CheckpointError::NotACheckpoint);
+        }
+        let format = u32::from_le_bytes(word(8));
+        if format > FORMAT {
+            return Err(CheckpointError::NewerFormat(format));
+        }
+        let length =
+            u64::from(u32::from_le_bytes(word(16))) | u64::from(u32::from_le_bytes(word(20))) << 32;
+        if length != content.len() as u64 {
+            return Err(CheckpointError::NotACheckpoint);
+        }
+        if crc32c::crc32c(content) != u32::from_le_bytes(word(12)) {
+            return Err(CheckpointError::Checksum);
+        }
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(content.len());
+        aligned.extend_from_slice(content);
+        rkyv::from_bytes::<ShardCheckpoint, RkyvError>(&aligned)
+            .map_err(|error| CheckpointError::Content(error.to_string()))
+    }
+}
+
+/// Where the making of a checkpoint stands.
+#[derive(Debug)]
+pub(super) struct Progress {
+    state: State,
+    next: Instant,
+    /// Everything replayed at start is in flushed segments.
+    settled: bool,
+    stopped: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    /// None is being made.
+    Idle,
+    /// Segments are being written and flushed for one.
+    Flushing,
+    /// Its file is being written.
+    Writing,
+}
+
+/// What the checkpoint that is being written covers.
+#[derive(Debug)]
+pub(super) struct Written {
+    flushed: Map<TopicPartition, Offset>,
+    dropped: usize,
+}
+
+impl Progress {
+    pub(super) fn new(now: Instant) -> Progress {
+        // The first one at once: it lets go of the journals of the start before.
+        Progress { state: State::Idle, next: now, settled: false, stopped: false }
+    }
+
+    pub(super) fn due(&self) -> Option<Instant> {
+        matches!(self.state, State::Idle).then_some(self.next)
+    }
+}
+
+impl Owner {
+    /// True once the checkpoint asked for by `on_stop` is durable.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.writer.checkpoint.stopped
+    }
+
+    /// True once everything replayed at start is safe without the journals it came from.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.writer.checkpoint.settled
+    }
+
+    /// Moves the making of a checkpoint on by whatever is possible now.
+    pub(super) fn step_checkpoint(&mut self, now: Now, out: &mut Outbox) {
+        if matches!(self.writer.checkpoint.state, State::Idle) {
+            let due = now.instant >= self.writer.checkpoint.next;
+            let wanted = due || self.stopping || self.retention.wants_checkpoint();
+            if self.writer.checkpoint.stopped || !(wanted || self.journals_demand()) {
+                return;
+            }
+            self.writer.checkpoint.state = State::Flushing;
+            // Everything durable, not only what the oldest journal file holds: many small flushes
+            // one after the other cost more than one round over all.
+            let all: Vec<_> = self.partitions.iter().map(|(at, p)| (*at, p.durable)).collect();
+            for (at, durable) in all {
+                self.demand_flush(at, durable);
+            }
+        }
+        if matches!(self.writer.checkpoint.state, State::Flushing) && self.writer.demands_met() {
+            self.write_checkpoint(out);
+        }
+    }
+
+    fn journals_demand(&mut self) -> bool {
+        let flushed = self.flushed.journal.needs_checkpoint();
+        let unflushed = self.unflushed.journal.needs_checkpoint();
+        flushed.is_some() || unflushed.is_some()
+    }
+
+    fn write_checkpoint(&mut self, out: &mut Outbox) {
+        let checkpoint = self.checkpoint();
+        let flushed = self
+            .partitions
+            .iter()
+            // A log start that is still on its way is not in this checkpoint.
+            .filter(|(_, partition)| partition.log_starts_pending == 0)
+            .map(|(at, partition)| (*at, partition.log.flushed_offset()))
+            .collect();
+        match checkpoint.encode() {
+            Ok(content) => {
+                let dropped = self.retention.begin_checkpoint();
+                let id = out.file(FileWork::WriteCheckpoint { content });
+                self.jobs.insert(id, Job::Checkpoint(Written { flushed, dropped }));
+                self.writer.checkpoint.state = State::Writing;
+            }
+            Err(error) => out.fatal(DiskError {
+                operation: "encode the checkpoint".to_owned(),
+                reason: error.to_string(),
+                full: false,
+            }),
+        }
+    }
+
+    fn checkpoint(&self) -> ShardCheckpoint {
+        let partitions = self.partitions.iter().map(|(at, partition)| PartitionCheckpoint {
+            topic: at.topic.0,
+            partition: at.partition.0,
+            log: partition.log.checkpoint(),
+            producers: partition.producers.snapshot(),
+        });
+        ShardCheckpoint {
+            incarnation: self.options.incarnation.0,
+            shard: self.options.shard.0,
+            partitions: partitions.collect(),
+        }
+    }
+
+    pub(super) fn on_checkpoint_written(
+        &mut self,
+        written: Written,
+        result: Result<(), DiskError>,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        match result {
+            Ok(()) => {
+                self.retention.end_checkpoint(written.dropped);
+                for lane in [Lane::Flushed, Lane::Unflushed] {
+                    // A partition that is not named came after this checkpoint was begun, or is
+                    // gone: `forget` has dealt with the latter.
+                    self.lane(lane)
+                        .journal
+                        .release(|at| Some(written.flushed.get(&at).copied().unwrap_or_default()));
+                }
+                self.retry_stalled(now, out);
+                self.writer.checkpoint.settled = true;
+                let complete = self
+                    .partitions
+                    .values()
+                    .all(|partition| partition.log.flushed_offset() == partition.log.next_offset());
+                self.writer.checkpoint.stopped = self.stopping && complete;
+                self.writer.checkpoint.next = now.instant + INTERVAL;
+            }
+            Err(error) if error.full => {
+                tracing::error!(error.operation, error.reason, "no space for a checkpoint");
+                self.writer.checkpoint.next = now.instant + Duration::from_secs(1);
+            }
+            Err(error) => return out.fatal(error),
+        }
+        self.writer.checkpoint.state = State::Idle;
+        self.step_checkpoint(now, out);
+    }
+
+    /// Asks for the journals of earlier starts to be unlinked. The controller says when: all shards
+    /// have settled.
+    pub fn drop_old_journals(&mut self, out: &mut Outbox) {
+        let id = out.file(FileWork::DeleteOldJournals);
+        self.jobs.insert(id, Job::OldJournals);
+    }
+
+    /// Which start and shard this is.
+    #[must_use]
+    pub fn identity(&self) -> (Incarnation, ShardId) {
+        (self.options.incarnation, self.options.shard)
+    }
+}

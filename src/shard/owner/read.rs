@@ -1,0 +1,275 @@
+//! Reading for consumers: pieces of the tail, or places in segment files found step by step.
+
+use bytes::Bytes;
+
+use crate::api::work::{Answer, FetchItem, Fetched, PartitionRefusal};
+use crate::batch::HEADER_BYTES;
+use crate::ids::{Offset, ShardId, TopicPartition};
+use crate::log::{self, FileRead, Read, Scan};
+use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork, Piece};
+use crate::shard::message::RequestId;
+use crate::shard::outbox::Outbox;
+
+use super::{Job, Owner, PartId};
+
+/// How much of a segment is looked at in one step of a search. The sparse index leaves at most
+/// `index.interval.bytes` (4 KiB by default) and one batch to walk, and headers are all that
+/// counts, so one step nearly always does.
+pub(super) const SEARCH_BYTES: u32 = 16 * 1024;
+
+/// A fetch over several partitions, worked on one after the other: the first with data may exceed
+/// the byte limits, so their order matters.
+#[derive(Debug)]
+pub(super) struct FetchWork {
+    part: PartId,
+    items: std::vec::IntoIter<FetchItem>,
+    item: FetchItem,
+    budget: usize,
+    /// Data was found; from here on the limits are strict.
+    fed: bool,
+}
+
+/// How far one partition's read gets without a file.
+enum Attempt {
+    Answer(Result<Fetched, PartitionRefusal>),
+    Wait(Step, FileWork),
+}
+
+/// What a fetch waits for.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// An index, to look the offset up.
+    Index(Offset),
+    /// A stretch of the file, to find where the batch starts.
+    Search { read: FileRead, position: u32 },
+}
+
+impl Owner {
+    pub(super) fn fetch(
+        &mut self,
+        from: ShardId,
+        request: RequestId,
+        bytes_max: usize,
+        items: Vec<FetchItem>,
+        out: &mut Outbox,
+    ) {
+        let part = self.open_part(from, request, items.len());
+        let mut items = items.into_iter();
+        let Some(item) = items.next() else { return };
+        self.fetch_on(FetchWork { part, items, item, budget: bytes_max, fed: false }, out);
+    }
+
+    /// Works on from `work.item` until a file has to be read, or all is answered.
+    fn fetch_on(&mut self, mut work: FetchWork, out: &mut Outbox) {
+        loop {
+            let answer = match self.fetch_one(&work) {
+                Attempt::Answer(answer) => answer,
+                Attempt::Wait(step, file_work) => {
+                    let id = out.file(file_work);
+                    self.jobs.insert(id, Job::Fetch(work, step));
+                    return;
+                }
+            };
+            if !self.fetched(&mut work, answer, out) {
+                return;
+            }
+        }
+    }
+
+    /// Answers the item of `work` and moves on; false when it was the last.
+    fn fetched(
+        &mut self,
+        work: &mut FetchWork,
+        answer: Result<Fetched, PartitionRefusal>,
+        out: &mut Outbox,
+    ) -> bool {
+        if let Ok(fetched) = &answer {
+            work.budget = work.budget.saturating_sub(fetched.size);
+            work.fed |= fetched.size > 0;
+        }
+        self.resolve(work.part, work.item.index, Answer::Fetched(answer), out);
+        match work.items.next() {
+            Some(item) => {
+                work.item = item;
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn fetch_one(&self, work: &FetchWork) -> Attempt {
+        let item = &work.item;
+        let Some(partition) = self.partitions.get(&item.at) else {
+            return Attempt::Answer(Err(PartitionRefusal::Unknown));
+        };
+        if let Err(refusal) = partition.check_epoch(item.current_leader_epoch) {
+            return Attempt::Answer(Err(refusal));
+        }
+        let mut fetched = Fetched {
+            high_watermark: partition.high_watermark(),
+            log_start: partition.log.start_offset(),
+            pieces: Vec::new(),
+            size: 0,
+            diverging: None,
+        };
+        if let Some(epoch) = item.last_fetched_epoch {
+            let end = partition.log.epochs().end_offset_for(epoch, partition.log.next_offset());
+            match end {
+                Some((found, end)) if found < epoch || end < item.offset => {
+                    fetched.diverging = Some((found, end));
+                    return Attempt::Answer(Ok(fetched));
+                }
+                _ => {}
+            }
+        }
+        let bytes_max = item.bytes_max.min(work.budget);
+        let up_to = fetched.high_watermark;
+        match partition.log.read(item.offset, bytes_max, up_to, !work.fed) {
+            Read::OutOfRange => Attempt::Answer(Err(partition.out_of_range())),
+            Read::Empty => Attempt::Answer(Ok(fetched)),
+            Read::Tail(pieces, _) => {
+                fetched.size = pieces.iter().map(Bytes::len).sum();
+                fetched.pieces = pieces.into_iter().map(Piece::Bytes).collect();
+                Attempt::Answer(Ok(fetched))
+            }
+            Read::NeedIndex(segment) => {
+                let directory = partition.directory.clone();
+                Attempt::Wait(Step::Index(segment), FileWork::ReadIndexes { directory, segment })
+            }
+            Read::File(read) => {
+                let position = read.position;
+                let work = self.search_work(item.at, &read, position, HEADER_BYTES);
+                Attempt::Wait(Step::Search { read, position }, work)
+            }
+        }
+    }
+
+    /// The file work of one step of a search from `position`, reading at least `bytes_min`.
+    pub(super) fn search_work(
+        &self,
+        at: TopicPartition,
+        read: &FileRead,
+        position: u32,
+        bytes_min: usize,
+    ) -> FileWork {
+        let partition = self.partitions.get(&at).expect("a search is of a partition");
+        let wanted = if read.exact && position == read.position {
+            HEADER_BYTES as u32
+        } else {
+            SEARCH_BYTES.max(u32::try_from(bytes_min).unwrap_or(u32::MAX))
+        };
+        let length = wanted.min(read.end.saturating_sub(position));
+        let directory = partition.directory.clone();
+        FileWork::Read { range: FileRange { directory, segment: read.segment, position, length } }
+    }
+
+    pub(super) fn on_fetch_file(
+        &mut self,
+        mut work: FetchWork,
+        step: Step,
+        result: Result<FileOutcome, DiskError>,
+        out: &mut Outbox,
+    ) {
+        let at = work.item.at;
+        let outcome = match result {
+            Ok(outcome) if self.partitions.contains_key(&at) => outcome,
+            other => {
+                let refusal = match other {
+                    Err(error) => {
+                        tracing::error!(error.operation, error.reason, "read for a fetch failed");
+                        PartitionRefusal::Storage
+                    }
+                    Ok(_) => PartitionRefusal::Unknown,
+                };
+                if self.fetched(&mut work, Err(refusal), out) {
+                    self.fetch_on(work, out);
+                }
+                return;
+            }
+        };
+        match (step, outcome) {
+            (Step::Index(segment), FileOutcome::Indexes { offsets, times }) => {
+                let loaded = self.load_index(at, segment, &offsets, &times);
+                if loaded || self.fetched(&mut work, Err(PartitionRefusal::Storage), out) {
+                    self.fetch_on(work, out);
+                }
+            }
+            (Step::Search { read, position }, FileOutcome::Bytes(data)) => {
+                match log::locate(&data, position, read.target) {
+                    Scan::NeedMore { position, bytes } if position < read.end => {
+                        let file_work = self.search_work(at, &read, position, bytes);
+                        let id = out.file(file_work);
+                        self.jobs.insert(id, Job::Fetch(work, Step::Search { read, position }));
+                    }
+                    Scan::Found { position, header } => {
+                        let answer = self.file_answer(&work, &read, position, header.size());
+                        if self.fetched(&mut work, answer, out) {
+                            self.fetch_on(work, out);
+                        }
+                    }
+                    scan => {
+                        tracing::error!(?scan, ?at, segment = %read.segment, "segment is damaged");
+                        if self.fetched(&mut work, Err(PartitionRefusal::Storage), out) {
+                            self.fetch_on(work, out);
+                        }
+                    }
+                }
+            }
+            (step, outcome) => panic!("{step:?} was answered with {outcome:?}"),
+        }
+    }
+
+    /// The batch was found: the range from there to where the limits say.
+    fn file_answer(
+        &self,
+        work: &FetchWork,
+        read: &FileRead,
+        position: u32,
+        first: usize,
+    ) -> Result<Fetched, PartitionRefusal> {
+        let partition = self.partitions.get(&work.item.at).ok_or(PartitionRefusal::Unknown)?;
+        let mut fetched = Fetched {
+            high_watermark: partition.high_watermark(),
+            log_start: partition.log.start_offset(),
+            pieces: Vec::new(),
+            size: 0,
+            diverging: None,
+        };
+        let bytes_max = work.item.bytes_max.min(work.budget);
+        if first > bytes_max && work.fed {
+            return Ok(fetched);
+        }
+        let wanted = u32::try_from(bytes_max.max(first)).unwrap_or(u32::MAX);
+        let mut end = read.end.min(position.saturating_add(wanted));
+        // Clients take a batch that is cut short, but its bytes would travel twice.
+        if let Some(boundary) = partition.log.boundary_at_most(read.segment, end)
+            && boundary as usize >= position as usize + first
+        {
+            end = boundary;
+        }
+        let length = end - position;
+        fetched.size = length as usize;
+        let directory = partition.directory.clone();
+        let range = FileRange { directory, segment: read.segment, position, length };
+        fetched.pieces.push(Piece::File(range));
+        Ok(fetched)
+    }
+
+    /// Hands a loaded index to its log. False when it does not fit its segment.
+    pub(super) fn load_index(
+        &mut self,
+        at: TopicPartition,
+        segment: Offset,
+        offsets: &[u8],
+        times: &[u8],
+    ) -> bool {
+        let Some(partition) = self.partitions.get_mut(&at) else { return false };
+        match partition.log.on_index(segment, offsets, times) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::error!(%segment, topic_partition = partition.directory.name, ?error, "index is damaged");
+                false
+            }
+        }
+    }
+}

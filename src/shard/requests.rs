@@ -1,0 +1,94 @@
+//! The requests of this shard's connections that wait for something, and when their waits end.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::api::Pending;
+use crate::ids::{ConnectionId, ShardId};
+use crate::stdx::map::Map;
+use crate::time::Instant;
+
+use super::message::RequestId;
+
+/// One of them.
+#[derive(Debug)]
+pub(super) struct Request {
+    pub connection: ConnectionId,
+    pub pending: Pending,
+    /// Shards that watch partitions for it.
+    pub watchers: Vec<ShardId>,
+    pub deadline: Option<Instant>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Requests {
+    waiting: Map<RequestId, Request>,
+    deadlines: BTreeSet<(Instant, RequestId)>,
+    next: u64,
+}
+
+impl Requests {
+    pub(super) fn next_id(&mut self) -> RequestId {
+        self.next += 1;
+        RequestId(self.next)
+    }
+
+    pub(super) fn insert(&mut self, id: RequestId, connection: ConnectionId, pending: Pending) {
+        let request = Request { connection, pending, watchers: Vec::new(), deadline: None };
+        let before = self.waiting.insert(id, request);
+        assert!(before.is_none(), "request ids are never reused");
+    }
+
+    pub(super) fn get_mut(&mut self, id: RequestId) -> Option<&mut Request> {
+        self.waiting.get_mut(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: RequestId) -> Option<Request> {
+        let request = self.waiting.remove(&id)?;
+        if let Some(deadline) = request.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        Some(request)
+    }
+
+    pub(super) fn set_deadline(&mut self, id: RequestId, deadline: Option<Instant>) {
+        let Some(request) = self.waiting.get_mut(&id) else { return };
+        if let Some(before) = std::mem::replace(&mut request.deadline, deadline) {
+            self.deadlines.remove(&(before, id));
+        }
+        if let Some(deadline) = deadline {
+            self.deadlines.insert((deadline, id));
+        }
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        self.deadlines.first().map(|(deadline, _)| *deadline)
+    }
+
+    /// A request whose wait is over.
+    pub(super) fn pop_due(&mut self, now: Instant) -> Option<RequestId> {
+        let (deadline, id) = self.deadlines.first().copied().filter(|(due, _)| *due <= now)?;
+        self.deadlines.remove(&(deadline, id));
+        if let Some(request) = self.waiting.get_mut(&id) {
+            request.deadline = None;
+        }
+        Some(id)
+    }
+
+    /// The shards that watch partitions for a request, from now on none.
+    pub(super) fn take_watchers(&mut self, id: RequestId) -> BTreeSet<ShardId> {
+        let request = self.waiting.get_mut(&id);
+        request.map(|request| request.watchers.drain(..).collect()).unwrap_or_default()
+    }
+}
+
+/// Items by the shard they belong to, in the order of the shards.
+pub(super) fn by_shard<T>(
+    items: impl IntoIterator<Item = (ShardId, T)>,
+) -> BTreeMap<ShardId, Vec<T>> {
+    let mut sorted: BTreeMap<ShardId, Vec<T>> = BTreeMap::new();
+    for (shard, item) in items {
+        sorted.entry(shard).or_default().push(item);
+    }
+    sorted
+}
