@@ -137,14 +137,17 @@ served! {
     DeleteTopics: DeleteTopicsRequest<'a> => DeleteTopicsResponse<'a>, advertised 1..=6;
     DeleteRecords: DeleteRecordsRequest<'a> => DeleteRecordsResponse<'a>, advertised 0..=2;
     InitProducerId: InitProducerIdRequest<'a> => InitProducerIdResponse, advertised 0..=5;
-    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest<'a> => OffsetForLeaderEpochResponse<'a>, advertised 2..=4;
+    OffsetForLeaderEpoch: OffsetForLeaderEpochRequest<'a>
+        => OffsetForLeaderEpochResponse<'a>, advertised 2..=4;
     DescribeConfigs: DescribeConfigsRequest<'a> => DescribeConfigsResponse<'a>, advertised 1..=4;
     AlterConfigs: AlterConfigsRequest<'a> => AlterConfigsResponse<'a>, advertised 0..=2;
     DescribeLogDirs: DescribeLogDirsRequest<'a> => DescribeLogDirsResponse<'a>, advertised 1..=4;
     CreatePartitions: CreatePartitionsRequest<'a> => CreatePartitionsResponse<'a>, advertised 0..=3;
-    IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a> => IncrementalAlterConfigsResponse<'a>, advertised 0..=1;
+    IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a>
+        => IncrementalAlterConfigsResponse<'a>, advertised 0..=1;
     DescribeCluster: DescribeClusterRequest => DescribeClusterResponse<'a>, advertised 0..=2;
-    DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a> => DescribeTopicPartitionsResponse<'a>, advertised 0..=0;
+    DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a>
+        => DescribeTopicPartitionsResponse<'a>, advertised 0..=0;
 }
 
 /// Whether requests of this version are decoded.
