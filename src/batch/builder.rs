@@ -4,10 +4,11 @@ use bytes::BytesMut;
 
 use super::check::computed_crc;
 use super::compression::{Compression, compress};
+use super::error::BatchError;
 use super::header::{
-    APPEND_TIME_BIT, BatchHeader, CONTROL_BIT, DELETE_HORIZON_BIT, HEADER_BYTES,
+    APPEND_TIME_BIT, BatchHeader, COMPRESSION_MASK, CONTROL_BIT, DELETE_HORIZON_BIT, HEADER_BYTES,
     LENGTH_PREFIX_BYTES, MAGIC, NO_LEADER_EPOCH, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE,
-    NO_TIMESTAMP, TRANSACTIONAL_BIT,
+    NO_TIMESTAMP, TRANSACTIONAL_BIT, TimestampType,
 };
 use super::records::Header;
 use super::varint::{varlong_size, write_varlong};
@@ -22,6 +23,8 @@ pub struct BatchBuilder {
     compression: Compression,
     level: Option<i32>,
     body: Vec<u8>,
+    /// What a batch that the log cleaner has emptied keeps as its max timestamp.
+    emptied_max_timestamp: Timestamp,
 }
 
 impl Default for BatchBuilder {
@@ -53,7 +56,31 @@ impl BatchBuilder {
             compression: Compression::None,
             level: None,
             body: Vec::new(),
+            emptied_max_timestamp: NO_TIMESTAMP,
         }
+    }
+
+    /// An empty batch in the place of another, for compaction: same base offset, leader epoch,
+    /// producer, compression and attributes. The caller adds the records that stay, with
+    /// [`BatchBuilder::add_at`], and [`BatchBuilder::extend_to`] the old last offset delta.
+    ///
+    /// # Errors
+    /// `UnknownCompression`.
+    pub fn in_place_of(header: &BatchHeader) -> Result<BatchBuilder, BatchError> {
+        let compression = header.compression()?;
+        let mut builder = BatchBuilder::new()
+            .placed(header.base_offset, header.leader_epoch)
+            .producer(header.producer_id, header.producer_epoch, header.base_sequence)
+            .compression(compression, None);
+        builder.header.attributes = header.attributes & !COMPRESSION_MASK;
+        if header.has_delete_horizon() {
+            builder.header.base_timestamp = header.base_timestamp;
+        }
+        if header.timestamp_type() == TimestampType::LogAppendTime {
+            builder.header.max_timestamp = header.max_timestamp;
+        }
+        builder.emptied_max_timestamp = header.max_timestamp;
+        Ok(builder)
     }
 
     /// The place in the log, if it is known already.
@@ -196,6 +223,9 @@ impl BatchBuilder {
     pub fn build(&self) -> BytesMut {
         let mut header = self.header;
         assert!(0 <= header.last_offset_delta, "a batch covers one offset at least");
+        if header.record_count == 0 {
+            header.max_timestamp = header.max_timestamp.max(self.emptied_max_timestamp);
+        }
         let body = match self.compression {
             // A batch without records is a bare header, which Kafka marks as uncompressed.
             Compression::None => None,
@@ -233,6 +263,70 @@ fn write_nullable(out: &mut Vec<u8>, field: Option<&[u8]>) {
         Some(field) => {
             write_varlong(out, field.len() as i64);
             out.extend_from_slice(field);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{Records, check, stamp_append_time};
+
+    fn written(compression: Compression) -> BytesMut {
+        let mut builder = BatchBuilder::new()
+            .placed(Offset(50), LeaderEpoch(4))
+            .producer(ProducerId(1), ProducerEpoch(2), Sequence(3))
+            .transactional()
+            .compression(compression, None);
+        for at in 0..4 {
+            builder.add(Timestamp(100 + at), Some(&[at as u8]), Some(b"v"), &[]);
+        }
+        builder.build()
+    }
+
+    /// Keeps the records whose index is `kept`.
+    fn compacted(bytes: &[u8], kept: &[i64]) -> BytesMut {
+        let header = check(bytes).unwrap();
+        let mut builder = BatchBuilder::in_place_of(&header).unwrap();
+        for record in &Records::open(bytes, 1000).unwrap() {
+            let record = record.unwrap();
+            let delta = record.offset.0 - header.base_offset.0;
+            if kept.contains(&delta) {
+                builder.add_at(delta as i32, record.timestamp, record.key, record.value, &[]);
+            }
+        }
+        builder.extend_to(header.last_offset_delta);
+        builder.build()
+    }
+
+    #[test]
+    fn a_compacted_batch_keeps_its_place_and_producer() {
+        for compression in Compression::ALL {
+            let before = check(&written(compression)).unwrap();
+            assert_eq!(compacted(&written(compression), &[0, 1, 2, 3]), written(compression));
+            let after = check(&compacted(&written(compression), &[0, 2])).unwrap();
+            assert_eq!(after.producer(), before.producer());
+            assert_eq!(after.next_offset(), before.next_offset());
+            assert_eq!(after.leader_epoch, before.leader_epoch);
+            assert_eq!(after.compression(), before.compression());
+            assert_eq!((after.record_count, after.max_timestamp), (2, Timestamp(102)));
+
+            let emptied = check(&compacted(&written(compression), &[])).unwrap();
+            assert_eq!(emptied.size(), HEADER_BYTES);
+            assert_eq!(emptied.producer(), before.producer());
+            assert_eq!(emptied.max_timestamp, before.max_timestamp);
+            assert_eq!(emptied.base_timestamp, NO_TIMESTAMP);
+        }
+    }
+
+    #[test]
+    fn compaction_keeps_the_append_time() {
+        let mut bytes = written(Compression::None);
+        stamp_append_time(&mut bytes, Timestamp(9000));
+        for kept in [[1].as_slice(), &[]] {
+            let after = check(&compacted(&bytes, kept)).unwrap();
+            assert_eq!(after.timestamp_type(), TimestampType::LogAppendTime);
+            assert_eq!(after.max_timestamp, Timestamp(9000));
         }
     }
 }

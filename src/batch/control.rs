@@ -235,3 +235,88 @@ fn write_unsigned(out: &mut Vec<u8>, mut value: u32) {
     }
     out.push(value as u8);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::check;
+
+    fn of(record: &ControlRecord) -> BytesMut {
+        control_batch(record, None, Offset(3), LeaderEpoch(2), Timestamp(1))
+    }
+
+    #[test]
+    fn control_records_survive() {
+        let change = LeaderChange {
+            leader: NodeId(1),
+            voters: (0..200).map(NodeId).collect(),
+            granting_voters: vec![NodeId(1), NodeId(2)],
+        };
+        for record in [
+            ControlRecord::Commit { coordinator_epoch: i32::MAX },
+            ControlRecord::Abort { coordinator_epoch: 0 },
+            ControlRecord::LeaderChange(change),
+            ControlRecord::Other { kind: 99 },
+        ] {
+            let bytes = of(&record);
+            assert!(check(&bytes).unwrap().is_control());
+            assert_eq!(control_record(&bytes), Ok(Some((Offset(3), record))));
+        }
+    }
+
+    #[test]
+    fn keys_and_values_cut_short_are_refused() {
+        let change = LeaderChange {
+            leader: NodeId(1),
+            voters: vec![NodeId(1)],
+            granting_voters: vec![NodeId(1)],
+        };
+        for record in
+            [ControlRecord::Commit { coordinator_epoch: 1 }, ControlRecord::LeaderChange(change)]
+        {
+            let (key, value) = (record.key(), record.value());
+            for cut in 0..key.len() {
+                let parsed = ControlRecord::parse(key.get(..cut), Some(&value));
+                assert_eq!(parsed, Err(RecordFault::Control));
+            }
+            // The tags at the very end are not looked at.
+            let needed = value.len() - usize::from(record.kind() == TYPE_LEADER_CHANGE);
+            for cut in 0..needed {
+                let parsed = ControlRecord::parse(Some(&key), value.get(..cut));
+                assert_eq!(parsed, Err(RecordFault::Control), "cut at {cut}");
+            }
+            let negative = [0xff, 0xff, 0, 1];
+            let parsed = ControlRecord::parse(Some(&negative), Some(&value));
+            assert_eq!(parsed, Err(RecordFault::Control));
+        }
+        // A voter count of four billion in a few bytes.
+        let value = [0, 0, 0, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0, 0, 1, 0];
+        let parsed = ControlRecord::parse(Some(&[0, 0, 0, 2]), Some(&value));
+        assert_eq!(parsed, Err(RecordFault::Control));
+    }
+
+    #[test]
+    fn voters_with_directory_ids_are_read() {
+        let mut value = vec![0, 1, 0, 0, 0, 1];
+        for _ in 0..2 {
+            value.extend([2, 0, 0, 0, 1]);
+            value.extend([0xab; 16]);
+            value.push(0);
+        }
+        value.push(0);
+        let change = LeaderChange {
+            leader: NodeId(1),
+            voters: vec![NodeId(1)],
+            granting_voters: vec![NodeId(1)],
+        };
+        let parsed = ControlRecord::parse(Some(&[0, 0, 0, 2]), Some(&value));
+        assert_eq!(parsed, Ok(ControlRecord::LeaderChange(change)));
+    }
+
+    #[test]
+    fn a_batch_of_plain_records_has_no_control_record() {
+        let mut builder = BatchBuilder::new();
+        builder.add(Timestamp(1), None, None, &[]);
+        assert_eq!(control_record(&builder.build()), Ok(None));
+    }
+}

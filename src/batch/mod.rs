@@ -36,6 +36,11 @@ mod control;
 
 mod scan;
 
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod hostile;
+
 pub use builder::BatchBuilder;
 pub use check::{check, check_produce};
 pub use compression::{Compression, DecompressError, ZSTD_WINDOW_BYTES_MAX, compress, decompress};

@@ -14,6 +14,9 @@ fn header_mut(bytes: &mut [u8]) -> &mut [u8; HEADER_BYTES] {
 }
 
 /// Gives a checked batch its place in the log. Both fields lie outside the checksum.
+///
+/// # Panics
+/// On fewer than [`HEADER_BYTES`] bytes or a negative offset: the batch was never checked.
 pub fn stamp(bytes: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
     assert!(base_offset.0 >= 0, "offsets are not negative");
     let header = header_mut(bytes);
@@ -44,4 +47,60 @@ pub fn stamp_timestamps(bytes: &mut [u8], kind: TimestampType, max_timestamp: Ti
 /// in it then has that time. Reads the whole batch once for its new checksum.
 pub fn stamp_append_time(bytes: &mut [u8], timestamp: Timestamp) {
     stamp_timestamps(bytes, TimestampType::LogAppendTime, timestamp);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{BatchBuilder, BatchError, BatchHeader, Records, check, check_produce};
+
+    fn batch() -> Vec<u8> {
+        let mut builder = BatchBuilder::new();
+        builder.add(Timestamp(100), None, Some(b"a"), &[]);
+        builder.add(Timestamp(90), None, Some(b"b"), &[]);
+        builder.build().to_vec()
+    }
+
+    #[test]
+    fn a_stamped_batch_is_still_sound() {
+        let mut bytes = batch();
+        let before = BatchHeader::parse(&bytes).unwrap();
+        stamp(&mut bytes, Offset(1 << 40), LeaderEpoch(7));
+        let after = check(&bytes).unwrap();
+        let expected =
+            BatchHeader { base_offset: Offset(1 << 40), leader_epoch: LeaderEpoch(7), ..before };
+        assert_eq!(after, expected);
+        assert_eq!(after.last_offset(), Offset((1 << 40) + 1));
+        assert_eq!(after.next_offset(), Offset((1 << 40) + 2));
+        // A client that sends back what it fetched has not reset the base offset.
+        assert!(matches!(check_produce(&bytes), Err(BatchError::BaseOffsetNotZero { .. })));
+    }
+
+    #[test]
+    fn append_time_holds_for_every_record() {
+        let mut bytes = batch();
+        stamp_append_time(&mut bytes, Timestamp(5000));
+        let header = check(&bytes).unwrap();
+        assert_eq!(header.timestamp_type(), TimestampType::LogAppendTime);
+        assert_eq!(
+            (header.base_timestamp, header.max_timestamp),
+            (Timestamp(100), Timestamp(5000))
+        );
+        let records = Records::open(&bytes, 0).unwrap();
+        assert!(records.iter().all(|record| record.unwrap().timestamp == Timestamp(5000)));
+        stamp_timestamps(&mut bytes, TimestampType::CreateTime, Timestamp(100));
+        assert_eq!(bytes, batch());
+    }
+
+    #[test]
+    fn nothing_is_touched_if_nothing_changes() {
+        let mut bytes = batch();
+        // A wrong checksum stays as it is, so it was not computed.
+        header_mut(&mut bytes)[17] ^= 1;
+        let before = bytes.clone();
+        stamp_timestamps(&mut bytes, TimestampType::CreateTime, Timestamp(100));
+        assert_eq!(bytes, before);
+        stamp_timestamps(&mut bytes, TimestampType::CreateTime, Timestamp(101));
+        assert_eq!(check(&bytes).unwrap().max_timestamp, Timestamp(101));
+    }
 }

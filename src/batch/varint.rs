@@ -55,3 +55,43 @@ pub(super) fn varlong_size(value: i64) -> usize {
     let bits = 64 - (raw | 1).leading_zeros();
     bits.div_ceil(7) as usize
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_survive_in_as_many_bytes_as_announced() {
+        let mut values = vec![0, -1, 1, i64::MIN, i64::MAX, i32::MIN.into(), i32::MAX.into()];
+        for bit in 0..63 {
+            let power = 1_i64 << bit;
+            values.extend([power, -power, power - 1, 1 - power]);
+        }
+        for value in values {
+            let mut bytes = Vec::new();
+            write_varlong(&mut bytes, value);
+            assert_eq!(bytes.len(), varlong_size(value), "{value}");
+            let mut rest = bytes.as_slice();
+            assert_eq!(read_varlong(&mut rest), Ok(value));
+            assert!(rest.is_empty());
+            let mut rest = bytes.as_slice();
+            match i32::try_from(value) {
+                Ok(value) => assert_eq!(read_varint(&mut rest), Ok(value)),
+                Err(_) => assert_eq!(read_varint(&mut rest), Err(RecordFault::VarintTooLong)),
+            }
+            for cut in 0..bytes.len() {
+                let mut rest = bytes.get(..cut).unwrap();
+                assert_eq!(read_varlong(&mut rest), Err(RecordFault::Truncated));
+            }
+        }
+    }
+
+    #[test]
+    fn more_bytes_or_bits_than_the_type_has_are_refused() {
+        let refused = Err(RecordFault::VarintTooLong);
+        assert_eq!(read_varint(&mut [0xff; 20].as_slice()), refused);
+        assert_eq!(read_varint(&mut [0xff, 0xff, 0xff, 0xff, 0x10].as_slice()), refused);
+        assert_eq!(read_varint(&mut [0xff, 0xff, 0xff, 0xff, 0x0f].as_slice()), Ok(i32::MIN));
+        assert_eq!(read_varlong(&mut [0xff; 20].as_slice()), Err(RecordFault::VarintTooLong));
+    }
+}

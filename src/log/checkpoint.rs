@@ -47,6 +47,8 @@ pub struct SegmentCheckpoint {
     pub max_timestamp_offset: i64,
     /// Timestamp of the last time index entry, or -1.
     pub indexed_timestamp: i64,
+    /// Offset of the last time index entry; that of the segment if there is none.
+    pub indexed_timestamp_offset: i64,
     /// Wall clock at the creation of the segment.
     pub created: i64,
     /// Wall clock at the append of its last durable batch.
@@ -78,6 +80,7 @@ impl SegmentCheckpoint {
             max_timestamp: mark.max_timestamp.0,
             max_timestamp_offset: mark.max_timestamp_offset.0,
             indexed_timestamp: mark.indexed_timestamp.0,
+            indexed_timestamp_offset: mark.indexed_timestamp_offset.0,
             created: segment.created.0,
             last_append: mark.last_append.0,
             sealed: mark.sealed,
@@ -96,6 +99,7 @@ impl SegmentCheckpoint {
             max_timestamp: Timestamp(self.max_timestamp),
             max_timestamp_offset: Offset(self.max_timestamp_offset),
             indexed_timestamp: Timestamp(self.indexed_timestamp),
+            indexed_timestamp_offset: Offset(self.indexed_timestamp_offset),
             last_append: Timestamp(self.last_append),
             sealed: self.sealed,
         };

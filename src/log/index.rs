@@ -23,6 +23,10 @@ impl Entry for IndexEntry {
         self.relative_offset
     }
 
+    fn seam(&self) -> (i64, u32) {
+        (self.position.into(), 0)
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.relative_offset.to_be_bytes());
         out.extend_from_slice(&self.position.to_be_bytes());

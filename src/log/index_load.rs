@@ -7,9 +7,10 @@ use super::index::IndexEntry;
 use super::mark::Mark;
 use super::scan::SegmentScan;
 use super::segment::Segment;
-use super::sparse::{Entry, decode_entries, encode_entries};
+use super::sparse::{Entry, Sparse, decode_entries, encode_entries};
 use super::tail::Tail;
 use super::time_index::TimeIndexEntry;
+use crate::batch::NO_TIMESTAMP;
 use crate::ids::Offset;
 
 /// Why an index was not taken.
@@ -21,6 +22,8 @@ pub enum IndexError {
     Busy,
     /// The file ends before the last entry that was written. Rebuild.
     Short,
+    /// The last entry is not the one that was written last. Rebuild.
+    Stale,
     /// This entry does not rise above the one before it. Rebuild.
     NotAscending {
         /// Its number, from 0.
@@ -41,6 +44,7 @@ impl fmt::Display for IndexError {
             IndexError::UnknownSegment => write!(f, "the segment does not exist any more"),
             IndexError::Busy => write!(f, "the segment is being written or flushed"),
             IndexError::Short => write!(f, "the index file is shorter than it was written"),
+            IndexError::Stale => write!(f, "the index file does not end as it was written"),
             IndexError::NotAscending { entry } => {
                 write!(f, "index entry {entry} does not rise above the one before it")
             }
@@ -79,8 +83,8 @@ impl Log {
         time_index: &[u8],
     ) -> Result<(), IndexError> {
         let segment = self.find_segment_mut(segment).ok_or(IndexError::UnknownSegment)?;
-        let index = stored(index, segment.index.unloaded())?;
-        let time_index = stored(time_index, segment.time_index.unloaded())?;
+        let index = stored(index, &segment.index)?;
+        let time_index = stored(time_index, &segment.time_index)?;
         check_index(segment, &index)?;
         check_time_index(segment, &time_index)?;
         segment.index.load(index);
@@ -103,13 +107,14 @@ impl Log {
         if mark.bytes != old.bytes || mark.next_offset != old.next_offset {
             return Err(IndexError::NotTheSegment);
         }
+        // What is not written comes again, derived from the batches in memory.
+        segment.truncate_indexes(&old);
         segment.index.rebuild(old.index_entries, index);
         segment.time_index.rebuild(old.time_index_entries, time_index);
         segment.written = Mark { last_append: old.last_append, ..mark };
         if old.sealed
             && let Some(entry) = segment.written.seal(start)
         {
-            segment.time_index.truncate(segment.written.time_index_entries - 1);
             segment.time_index.push(entry);
         }
         segment.flushing = Some(segment.written);
@@ -154,8 +159,7 @@ impl Segment {
     pub(super) fn advance_head(&mut self, tail: &Tail) {
         let old = self.head;
         let mut mark = self.written;
-        self.index.truncate(mark.index_entries);
-        self.time_index.truncate(mark.time_index_entries);
+        self.truncate_indexes(&mark);
         if !mark.sealed {
             for batch in tail.from(mark.next_offset) {
                 if mark.bytes == old.bytes {
@@ -180,51 +184,49 @@ impl Segment {
     }
 }
 
-/// The first `count` entries of an index file, which are those that are not in memory.
-fn stored<E: Entry>(data: &[u8], count: u32) -> Result<Vec<E>, IndexError> {
-    let data = data.get(..count as usize * E::BYTES).ok_or(IndexError::Short)?;
-    Ok(decode_entries(data))
+/// The entries of an index file that are not in memory.
+fn stored<E: Entry>(data: &[u8], index: &Sparse<E>) -> Result<Vec<E>, IndexError> {
+    let bytes = index.unloaded() as usize * E::BYTES;
+    let entries: Vec<E> = decode_entries(data.get(..bytes).ok_or(IndexError::Short)?);
+    if index.fits(&entries) { Ok(entries) } else { Err(IndexError::Stale) }
 }
 
 fn check_index(segment: &Segment, stored: &[IndexEntry]) -> Result<(), IndexError> {
-    let offsets = (segment.written.next_offset.0 - segment.start.0) as u64;
-    let mut before: Option<IndexEntry> = None;
-    for (number, entry) in stored.iter().copied().chain(segment.index.first_in_memory()).enumerate()
-    {
-        if before.is_some_and(|before| {
-            entry.relative_offset <= before.relative_offset || entry.position <= before.position
-        }) {
-            return Err(IndexError::NotAscending { entry: number });
-        }
-        let inside = u64::from(entry.relative_offset) < offsets
-            && entry.position < segment.written.bytes
-            // The first batch never has an entry, so position 0 is a hole in the file.
-            && 0 < entry.position;
-        if number < stored.len() && !inside {
-            return Err(IndexError::OutsideSegment { entry: number });
-        }
-        before = Some(entry);
-    }
-    Ok(())
+    ascending(stored, segment.index.first_in_memory(), |earlier, later| {
+        earlier.relative_offset < later.relative_offset && earlier.position < later.position
+    })?;
+    inside(stored, |entry| {
+        // The first batch never has an entry, so position 0 is a hole in the file.
+        is_offset_of(segment, entry.relative_offset)
+            && (1..segment.written.bytes).contains(&entry.position)
+    })
 }
 
 fn check_time_index(segment: &Segment, stored: &[TimeIndexEntry]) -> Result<(), IndexError> {
-    let offsets = (segment.written.next_offset.0 - segment.start.0) as u64;
-    let mut before: Option<TimeIndexEntry> = None;
-    for (number, entry) in
-        stored.iter().copied().chain(segment.time_index.first_in_memory()).enumerate()
-    {
-        if before.is_some_and(|before| {
-            entry.timestamp <= before.timestamp || entry.relative_offset <= before.relative_offset
-        }) {
-            return Err(IndexError::NotAscending { entry: number });
-        }
-        let inside = u64::from(entry.relative_offset) < offsets
-            && entry.timestamp <= segment.written.indexed_timestamp;
-        if number < stored.len() && !inside {
-            return Err(IndexError::OutsideSegment { entry: number });
-        }
-        before = Some(entry);
-    }
-    Ok(())
+    ascending(stored, segment.time_index.first_in_memory(), |earlier, later| {
+        earlier.timestamp < later.timestamp && earlier.relative_offset < later.relative_offset
+    })?;
+    inside(stored, |entry| {
+        is_offset_of(segment, entry.relative_offset) && NO_TIMESTAMP < entry.timestamp
+    })
+}
+
+fn is_offset_of(segment: &Segment, relative_offset: u32) -> bool {
+    segment.start.plus(relative_offset.into()) < segment.written.next_offset
+}
+
+/// Checks that entries rise, and that what is in memory already follows them.
+fn ascending<E: Entry>(
+    stored: &[E],
+    in_memory: Option<E>,
+    rises: impl Fn(&E, &E) -> bool,
+) -> Result<(), IndexError> {
+    let later = stored.iter().skip(1).chain(in_memory.as_ref());
+    let wrong = stored.iter().zip(later).position(|(earlier, later)| !rises(earlier, later));
+    wrong.map_or(Ok(()), |at| Err(IndexError::NotAscending { entry: at + 1 }))
+}
+
+fn inside<E: Entry>(stored: &[E], is_inside: impl Fn(&E) -> bool) -> Result<(), IndexError> {
+    let wrong = stored.iter().position(|entry| !is_inside(entry));
+    wrong.map_or(Ok(()), |entry| Err(IndexError::OutsideSegment { entry }))
 }

@@ -62,6 +62,8 @@ pub(super) struct Mark {
     pub(super) max_timestamp_offset: Offset,
     /// Timestamp of the last time index entry.
     pub(super) indexed_timestamp: Timestamp,
+    /// Offset of the last time index entry.
+    pub(super) indexed_timestamp_offset: Offset,
     /// Wall clock at the append of the last batch before the mark.
     pub(super) last_append: Timestamp,
     /// Whether the segment is closed here: nothing will be appended, and the time index has its
@@ -82,6 +84,7 @@ impl Mark {
             max_timestamp: NO_TIMESTAMP,
             max_timestamp_offset: segment,
             indexed_timestamp: NO_TIMESTAMP,
+            indexed_timestamp_offset: segment,
             last_append: created,
             sealed: false,
         }
@@ -141,11 +144,22 @@ impl Mark {
         self.time_index_entries * TimeIndexEntry::BYTES as u32
     }
 
+    /// What the last entry of the offset index is recognized by: the position of its batch.
+    pub(super) fn index_seam(&self) -> (i64, u32) {
+        (i64::from(self.bytes) - i64::from(self.bytes_since_index_entry), 0)
+    }
+
+    /// What the last entry of the time index is recognized by: both its numbers.
+    pub(super) fn time_index_seam(&self, segment: Offset) -> (i64, u32) {
+        (self.indexed_timestamp.0, relative(segment, self.indexed_timestamp_offset))
+    }
+
     fn take_time_index_entry(&mut self, segment: Offset) -> Option<TimeIndexEntry> {
         if self.max_timestamp <= self.indexed_timestamp {
             return None;
         }
         self.indexed_timestamp = self.max_timestamp;
+        self.indexed_timestamp_offset = self.max_timestamp_offset;
         self.time_index_entries += 1;
         Some(TimeIndexEntry {
             timestamp: self.max_timestamp,

@@ -73,7 +73,7 @@ pub use sparse::{Entry, decode_entries, encode_entries, lower_bound};
 pub use time_index::TimeIndexEntry;
 pub use time_lookup::TimeLookup;
 pub use truncate::{TruncateError, TruncatePlan};
-pub use write::{SegmentFlush, SegmentWrite};
+pub use write::{SegmentFiles, SegmentFlush, SegmentWrite};
 
 use crate::ids::Offset;
 use crate::time::Timestamp;
@@ -220,11 +220,11 @@ impl Log {
     }
 
     fn segment(&self, start: Offset) -> &Segment {
-        self.find_segment(start).expect("the write and flush cursors name segments that exist")
+        self.find_segment(start).expect("a segment that exists")
     }
 
     fn segment_mut(&mut self, start: Offset) -> &mut Segment {
-        self.find_segment_mut(start).expect("the write and flush cursors name segments that exist")
+        self.find_segment_mut(start).expect("a segment that exists")
     }
 
     /// The segment after the one that starts at `start`.

@@ -36,7 +36,8 @@ pub struct FileRead {
     /// or in the next segment: read again from `next_offset`.
     pub end: u32,
     /// Whether all batches before `end` lie wholly below `up_to`. If not, the last of them may
-    /// reach above, and only their headers tell ([`readable`](super::readable)).
+    /// reach above, and only their headers tell ([`readable`](super::readable)). Then, also, a
+    /// search that comes to `end` without the target means that nothing may be read.
     pub end_exact: bool,
     /// A batch boundary after `position`, at most `bytes_max` bytes behind it, as far as the index
     /// in memory knows one: a range that ends there needs no look at the headers in it.

@@ -163,6 +163,8 @@ fn check(checkpoint: &LogCheckpoint) -> Result<EpochHistory, &'static str> {
             segment.bytes_since_index_entry <= segment.bytes
                 && (segment.start_offset..segment.next_offset)
                     .contains(&segment.max_timestamp_offset)
+                && (segment.start_offset..=segment.max_timestamp_offset)
+                    .contains(&segment.indexed_timestamp_offset)
                 && segment.indexed_timestamp <= segment.max_timestamp,
             "the numbers of a segment contradict each other",
         )?;
@@ -176,6 +178,11 @@ fn check(checkpoint: &LogCheckpoint) -> Result<EpochHistory, &'static str> {
     ensure(ends_right, "its end offset is not that of its last segment")?;
     let first = checkpoint.segments.first().map_or(0, |first| first.start_offset);
     ensure(first <= checkpoint.start_offset, "it starts before its first segment")?;
+    let last_epoch = checkpoint.epochs.last();
+    ensure(
+        last_epoch.is_none_or(|last| last.start_offset < checkpoint.next_offset),
+        "a leader epoch begins behind its end",
+    )?;
     let entries = checkpoint.epochs.iter().map(|entry| EpochEntry {
         epoch: LeaderEpoch(entry.epoch),
         start_offset: Offset(entry.start_offset),

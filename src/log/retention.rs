@@ -50,7 +50,7 @@ impl Log {
                 retention.roll = true;
                 break;
             }
-            if !segment.is_durable() {
+            if !segment.is_durable() || segment.flushing.is_some() {
                 break;
             }
             excess = excess.saturating_sub(bytes);

@@ -51,8 +51,8 @@ impl Segment {
             written: mark,
             flushing: None,
             flushed: mark,
-            index: Sparse::on_disk(mark.index_entries),
-            time_index: Sparse::on_disk(mark.time_index_entries),
+            index: Sparse::on_disk(mark.index_entries, mark.index_seam()),
+            time_index: Sparse::on_disk(mark.time_index_entries, mark.time_index_seam(start)),
         }
     }
 
@@ -106,6 +106,12 @@ impl Segment {
             self.time_index.push(entry);
         }
         indexed
+    }
+
+    /// Forgets index entries behind a mark.
+    pub(super) fn truncate_indexes(&mut self, mark: &Mark) {
+        self.index.truncate(mark.index_entries, mark.index_seam());
+        self.time_index.truncate(mark.time_index_entries, mark.time_index_seam(self.start));
     }
 
     /// Closes the segment.

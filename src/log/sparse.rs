@@ -10,6 +10,9 @@ pub trait Entry: Copy {
 
     /// The key of this entry.
     fn key(&self) -> Self::Key;
+    /// By what the last entry on disk is recognized when it is loaded again: what a checkpoint knows
+    /// of it.
+    fn seam(&self) -> (i64, u32);
     /// Appends the form on disk.
     fn encode(&self, out: &mut Vec<u8>);
     /// Reads one entry from exactly [`Entry::BYTES`] bytes; `None` if there are not that many.
@@ -55,14 +58,21 @@ pub(super) enum Find<E> {
 pub(super) struct Sparse<E> {
     /// Entries before this number are on disk only. 0 when all are in memory.
     first: u32,
+    /// [`Entry::seam`] of the entry before `first`. Without meaning when all are in memory.
+    seam: (i64, u32),
+    /// Another one, with its count of entries, from when the index was last on disk without having
+    /// been looked at: what a crash left there is in doubt until it is loaded, however much is
+    /// written behind it.
+    doubted: Option<(u32, (i64, u32))>,
     /// The entries from `first` on.
     entries: Vec<E>,
 }
 
 impl<E: Entry> Sparse<E> {
     /// An index whose first `on_disk` entries are on disk and not in memory.
-    pub(super) fn on_disk(on_disk: u32) -> Sparse<E> {
-        Sparse { first: on_disk, entries: Vec::new() }
+    pub(super) fn on_disk(on_disk: u32, seam: (i64, u32)) -> Sparse<E> {
+        let doubted = (on_disk > 0).then_some((on_disk, seam));
+        Sparse { first: on_disk, seam, doubted, entries: Vec::new() }
     }
 
     /// Number of entries on disk and in memory together.
@@ -73,6 +83,16 @@ impl<E: Entry> Sparse<E> {
     /// Number of entries that are on disk only.
     pub(super) fn unloaded(&self) -> u32 {
         self.first
+    }
+
+    /// Whether what is read from disk ends as it was written.
+    pub(super) fn fits(&self, stored: &[E]) -> bool {
+        let ends_with = |count: u32, seam| {
+            let last = (count as usize).checked_sub(1).and_then(|at| stored.get(at));
+            last.is_some_and(|last| last.seam() == seam)
+        };
+        let in_place = self.first == 0 || ends_with(self.first, self.seam);
+        in_place && self.doubted.is_none_or(|(count, seam)| ends_with(count, seam))
     }
 
     /// Bytes the entries in memory take.
@@ -127,21 +147,27 @@ impl<E: Entry> Sparse<E> {
         stored.append(&mut self.entries);
         self.entries = stored;
         self.first = 0;
+        self.doubted = None;
     }
 
     /// Forgets entries numbered below `written`; they are on disk.
     pub(super) fn unload(&mut self, written: u32) {
         assert!(written <= self.count());
         if written > self.first {
-            self.entries.drain(..(written - self.first) as usize);
+            let gone = self.entries.drain(..(written - self.first) as usize);
+            self.seam = gone.last().map_or(self.seam, |last| last.seam());
             self.entries.shrink_to_fit();
             self.first = written;
         }
     }
 
-    /// Keeps the first `count` entries.
-    pub(super) fn truncate(&mut self, count: u32) {
-        self.first = self.first.min(count);
+    /// Keeps the first `count` entries, of which the last has this seam.
+    pub(super) fn truncate(&mut self, count: u32, seam: (i64, u32)) {
+        if count < self.first {
+            self.first = count;
+            self.seam = seam;
+            self.doubted = (count > 0).then_some((count, seam));
+        }
         self.entries.truncate((count - self.first) as usize);
     }
 

@@ -25,6 +25,10 @@ impl Entry for TimeIndexEntry {
         self.timestamp
     }
 
+    fn seam(&self) -> (i64, u32) {
+        (self.timestamp.0, self.relative_offset)
+    }
+
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.timestamp.0.to_be_bytes());
         out.extend_from_slice(&self.relative_offset.to_be_bytes());

@@ -12,7 +12,8 @@ use super::tail::Tail;
 use crate::ids::Offset;
 use crate::time::Timestamp;
 
-/// What makes the files equal to the log after a truncation. It comes before the next write.
+/// What makes the files equal to the log after a truncation. It is executed and flushed before
+/// anything else is done to the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TruncatePlan {
     /// Segments whose files go.
@@ -26,12 +27,12 @@ pub struct TruncatePlan {
 /// Why a truncation could not be made now. The log is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TruncateError {
-    /// A write is under way; try again when it is reported.
-    WriteOutstanding,
+    /// A write or a flush of what would go is under way; try again when it is reported.
+    Busy,
     /// The cut lies in a part of this segment that is on disk only: scan its `.log` with
     /// `SegmentScan::new(segment, .., offset)` and call [`Log::truncate_scanned`].
     NeedScan(Offset),
-    /// The scan is of another segment, or has not reached the cut.
+    /// The scan is of another segment, or has reached neither the cut nor the written end.
     NotTheCut,
 }
 
@@ -42,8 +43,8 @@ impl Log {
         if self.next_offset() <= offset {
             return Ok(TruncatePlan::default());
         }
-        if self.outstanding.is_some() {
-            return Err(TruncateError::WriteOutstanding);
+        if self.is_busy_from(offset) {
+            return Err(TruncateError::Busy);
         }
         let segment = self.cut_segment(offset);
         if offset <= segment.start {
@@ -72,12 +73,12 @@ impl Log {
         offset: Offset,
         scan: SegmentScan,
     ) -> Result<TruncatePlan, TruncateError> {
-        if self.outstanding.is_some() {
-            return Err(TruncateError::WriteOutstanding);
+        if self.is_busy_from(offset) {
+            return Err(TruncateError::Busy);
         }
         let segment = self.cut_segment(offset);
         let complete = scan.mark.bytes <= segment.written.bytes
-            && (scan.mark.next_offset == offset || scan.cut_found);
+            && (scan.cut_found || scan.mark.bytes == segment.written.bytes);
         if scan.segment != segment.start || scan.until != offset || !complete {
             return Err(TruncateError::NotTheCut);
         }
@@ -92,13 +93,18 @@ impl Log {
         };
         let segment = self.segment_mut(start);
         let written = segment.written;
-        segment.index.truncate(written.index_entries);
+        segment.truncate_indexes(&written);
         segment.index.rebuild(written.index_entries, index);
-        segment.time_index.truncate(written.time_index_entries);
         segment.time_index.rebuild(written.time_index_entries, time_index);
         let mut plan = self.cut(offset, mark);
         plan.truncate.retain(|truncation| truncation.kind == FileKind::Log);
         plan.rewrite = Some(rewrite);
+        // The indexes are those of the scan now, also where the cut takes no batch of this segment.
+        let segment = self.segment_mut(start);
+        segment.written = mark;
+        if segment.flushed.bytes == mark.bytes {
+            segment.flushed = mark;
+        }
         Ok(plan)
     }
 
@@ -109,14 +115,22 @@ impl Log {
         start: Offset,
         now: Timestamp,
     ) -> Result<TruncatePlan, TruncateError> {
-        if self.outstanding.is_some() {
-            return Err(TruncateError::WriteOutstanding);
+        if self.is_busy_from(Offset(0)) {
+            return Err(TruncateError::Busy);
         }
         let with_files = self.segments.iter().filter(|segment| segment.has_files);
         let delete = with_files.map(|segment| segment.start).collect();
         let clock = self.clock;
         *self = Log { clock, ..Log::new(start, self.options, now) };
         Ok(TruncatePlan { delete, ..TruncatePlan::default() })
+    }
+
+    /// Whether the files from the segment that holds `offset` on are being written or flushed. A
+    /// report of that which came after the cut would be taken for one of what is written later.
+    fn is_busy_from(&self, offset: Offset) -> bool {
+        let from = self.segment_index_for(offset);
+        self.write_outstanding()
+            || self.segments.range(from..).any(|segment| segment.flushing.is_some())
     }
 
     fn cut_segment(&self, offset: Offset) -> &Segment {
@@ -153,14 +167,11 @@ impl Log {
                     FileKind::TimeIndex => mark.time_index_position(),
                 },
             }));
-            // A flush under way covers bytes that are no longer those of the log.
-            segment.flushing = None;
             if segment.flushed.sealed || mark.bytes < segment.flushed.bytes {
                 segment.flushed = mark;
             }
         }
-        segment.index.truncate(mark.index_entries);
-        segment.time_index.truncate(mark.time_index_entries);
+        segment.truncate_indexes(&mark);
         let start = segment.start;
         self.write_segment = self.write_segment.min(start);
         self.flush_segment = self.flush_segment.min(start);

@@ -58,6 +58,19 @@ pub struct SegmentFlush {
     pub next_offset: Offset,
 }
 
+/// Written lengths of the files of a segment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SegmentFiles {
+    /// Of `.log`.
+    pub bytes: u32,
+    /// Of `.index`.
+    pub index_bytes: u32,
+    /// Of `.timeindex`.
+    pub time_index_bytes: u32,
+    /// Whether they are final.
+    pub sealed: bool,
+}
+
 /// The write under way.
 #[derive(Clone, Debug)]
 pub(super) struct Outstanding {
@@ -131,6 +144,23 @@ impl Log {
         }
     }
 
+    /// How much of the files of a segment is written; `None` if there is no such segment.
+    #[must_use]
+    pub fn segment_files(&self, segment: Offset) -> Option<SegmentFiles> {
+        let written = &self.find_segment(segment)?.written;
+        Some(SegmentFiles {
+            bytes: written.bytes,
+            index_bytes: written.index_position(),
+            time_index_bytes: written.time_index_position(),
+            sealed: written.sealed,
+        })
+    }
+
+    /// The segments by the offsets they start at, oldest first; the last is the active one.
+    pub fn segments(&self) -> impl Iterator<Item = Offset> {
+        self.segments.iter().map(|segment| segment.start)
+    }
+
     /// Whether a write is under way.
     #[must_use]
     pub fn write_outstanding(&self) -> bool {
@@ -159,9 +189,8 @@ impl Log {
     /// The flush of this segment that [`Log::poll_flush`] gave has succeeded. One that failed is
     /// never reported.
     pub fn on_flushed(&mut self, segment: Offset) {
-        // The segment may have been truncated away while its files were being flushed.
-        let Some(segment) = self.find_segment_mut(segment) else { return };
-        let Some(mark) = segment.flushing.take() else { return };
+        let segment = self.segment_mut(segment);
+        let mark = segment.flushing.take().expect("a flush of this segment is under way");
         segment.flushed = mark;
         while self.segment(self.flush_segment).is_durable() {
             let next = self.segment_after(self.flush_segment);

@@ -17,46 +17,39 @@ const MALFORMED: DecompressError = DecompressError::Malformed(Compression::Gzip)
 
 pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, DecompressError> {
     let mut out = Vec::new();
+    // Bytes of `out` that are output; those behind are room that is cleared once, not once for
+    // each member.
+    let mut filled = 0;
     let mut rest = bytes;
     for _ in 0..MEMBERS_MAX {
         let mut member = GzDecoder::new(rest);
-        read_bounded(&mut member, &mut out, bytes.len(), limit)?;
+        loop {
+            if filled == out.len() {
+                // One byte more than the limit tells "full" from "too large".
+                let room = limit.saturating_add(1) - filled;
+                if room == 0 {
+                    return Err(DecompressError::TooLarge { limit });
+                }
+                let step = filled.max(bytes.len()).max(OUTPUT_BYTES_MIN).min(room);
+                out.reserve_exact(step);
+                out.resize(filled + step, 0);
+            }
+            let slot = out.get_mut(filled..).unwrap_or_default();
+            match member.read(slot).map_err(|_| MALFORMED)? {
+                0 => break,
+                count => filled += count,
+            }
+        }
+        if limit < filled {
+            return Err(DecompressError::TooLarge { limit });
+        }
         rest = member.into_inner();
         if rest.is_empty() {
+            out.truncate(filled);
             return Ok(out);
         }
     }
     Err(MALFORMED)
-}
-
-/// Reads to the end into `out`, which grows by doubling but not past the limit.
-fn read_bounded(
-    reader: &mut impl Read,
-    out: &mut Vec<u8>,
-    input_bytes: usize,
-    limit: usize,
-) -> Result<(), DecompressError> {
-    loop {
-        let filled = out.len();
-        // One byte more than the limit tells "full" from "too large".
-        let room = limit.saturating_add(1) - filled;
-        let step = filled.max(input_bytes).max(OUTPUT_BYTES_MIN).min(room);
-        out.reserve_exact(step);
-        out.resize(filled + step, 0);
-        let mut slot = out.get_mut(filled..).unwrap_or_default();
-        while !slot.is_empty() {
-            let count = reader.read(slot).map_err(|_| MALFORMED)?;
-            if count == 0 {
-                let unfilled = slot.len();
-                out.truncate(out.len() - unfilled);
-                return Ok(());
-            }
-            slot = slot.get_mut(count..).unwrap_or_default();
-        }
-        if limit < out.len() {
-            return Err(DecompressError::TooLarge { limit });
-        }
-    }
 }
 
 pub(super) fn compress(bytes: &[u8], level: Option<i32>) -> Vec<u8> {

@@ -148,3 +148,126 @@ pub fn compress(compression: Compression, bytes: &[u8], level: Option<i32>) -> V
         Compression::Zstd => zstandard::compress(bytes, level),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::golden::bytes_of;
+
+    const PLAIN: &[u8] = b"hello hello hello hello hello";
+
+    fn read(compression: Compression, hex: &str) -> Result<Vec<u8>, DecompressError> {
+        decompress(compression, &bytes_of(hex), 1000)
+    }
+
+    fn malformed(compression: Compression) -> Result<Vec<u8>, DecompressError> {
+        Err(DecompressError::Malformed(compression))
+    }
+
+    #[test]
+    fn ids_and_names_are_kafkas() {
+        for (id, name) in (0..).zip(["none", "gzip", "snappy", "lz4", "zstd"]) {
+            let compression = Compression::from_id(id).unwrap();
+            assert_eq!((compression.id(), compression.name()), (id, name));
+        }
+        assert_eq!(Compression::from_id(5), None);
+    }
+
+    #[test]
+    fn gzip_members_follow_each_other() {
+        let member = "1f8b0800000000000003cb48cdc9c957c8c04e0200f6d253381d000000";
+        assert_eq!(read(Compression::Gzip, member).as_deref(), Ok(PLAIN));
+        let twice = [PLAIN, PLAIN].concat();
+        assert_eq!(read(Compression::Gzip, &member.repeat(2)), Ok(twice));
+        let many = decompress(Compression::Gzip, &bytes_of(&member.repeat(65)), 1 << 20);
+        assert_eq!(many, malformed(Compression::Gzip));
+        assert_eq!(read(Compression::Gzip, &format!("{member}00")), malformed(Compression::Gzip));
+        let cut = member.get(..member.len() - 2).unwrap();
+        assert_eq!(read(Compression::Gzip, cut), malformed(Compression::Gzip));
+        assert_eq!(read(Compression::Gzip, ""), malformed(Compression::Gzip));
+    }
+
+    #[test]
+    fn snappy_is_read_bare_and_framed() {
+        // "hello " as a literal, then a copy of 23 bytes from 6 back.
+        let block = "1d1468656c6c6f205a0600";
+        assert_eq!(read(Compression::Snappy, block).as_deref(), Ok(PLAIN));
+        let header = "82534e41505059000000000100000001";
+        let framed = format!("{header}0000000b{block}");
+        assert_eq!(read(Compression::Snappy, &framed).as_deref(), Ok(PLAIN));
+        let blocks = format!("{framed}0000000b{block}");
+        assert_eq!(read(Compression::Snappy, &blocks), Ok([PLAIN, PLAIN].concat()));
+        // Two streams glued together.
+        assert_eq!(read(Compression::Snappy, &framed.repeat(2)), Ok([PLAIN, PLAIN].concat()));
+        assert_eq!(read(Compression::Snappy, header), Ok(Vec::new()));
+        for cut in (header.len() + 2..framed.len()).step_by(2) {
+            let cut = framed.get(..cut).unwrap();
+            assert_eq!(read(Compression::Snappy, cut), malformed(Compression::Snappy));
+        }
+        assert_eq!(read(Compression::Snappy, ""), malformed(Compression::Snappy));
+        // A second block that would pass the limit.
+        let limit = PLAIN.len() * 2 - 1;
+        assert_eq!(
+            decompress(Compression::Snappy, &bytes_of(&blocks), limit),
+            Err(DecompressError::TooLarge { limit })
+        );
+    }
+
+    #[test]
+    fn lz4_frames_are_read_as_kafka_reads_them() {
+        let block = "0f0000006e68656c6c6f2006005068656c6c6f";
+        let plain = format!("04224d18604082{block}00000000");
+        assert_eq!(read(Compression::Lz4, &plain).as_deref(), Ok(PLAIN));
+        // With a content checksum; with block checksums and blocks of 4 MiB besides.
+        let checksum = format!("04224d186440a7{block}0000000079b1fff9");
+        assert_eq!(read(Compression::Lz4, &checksum).as_deref(), Ok(PLAIN));
+        let block_checksum = format!("04224d187440bd{block}98f6dc6d0000000079b1fff9");
+        assert_eq!(read(Compression::Lz4, &block_checksum).as_deref(), Ok(PLAIN));
+        let uncompressed = "04224d186040820300008061626300000000";
+        assert_eq!(read(Compression::Lz4, uncompressed).as_deref(), Ok(b"abc".as_slice()));
+        // Old clients wrote a wrong header checksum, but never in format v2.
+        for bad in [
+            format!("04224d18604083{block}00000000"),
+            // Linked blocks, with the checksum that belongs to them.
+            format!("04224d184040c0{block}00000000"),
+            // A reserved block size, an unknown version, a legacy frame, no end mark, garbage.
+            format!("04224d18603073{block}00000000"),
+            format!("04224d18a04082{block}00000000"),
+            format!("02214c18{block}"),
+            format!("04224d18604082{block}"),
+            format!("{plain}00"),
+            format!("04224d18604082010001806162{}", "00".repeat(70_000)),
+        ] {
+            assert_eq!(read(Compression::Lz4, &bad), malformed(Compression::Lz4), "{bad:.60}");
+        }
+    }
+
+    #[test]
+    fn zstd_windows_are_bounded() {
+        let stated = "28b52ffd04586500003068656c6c6f200100a94b11874e200a";
+        let long = "28b52ffd00a86500003068656c6c6f200100a94b11";
+        assert_eq!(read(Compression::Zstd, stated).as_deref(), Ok(PLAIN));
+        let window = DecompressError::Window { window_bytes: 1 << 31 };
+        assert_eq!(read(Compression::Zstd, long), Err(window));
+        // The same with a window of 128 MiB, which level 22 asks for.
+        let allowed = long.replacen("00a8", "0088", 1);
+        assert_eq!(read(Compression::Zstd, &allowed).as_deref(), Ok(PLAIN));
+        let above = long.replacen("00a8", "0089", 1);
+        let window = DecompressError::Window { window_bytes: 9 << 24 };
+        assert_eq!(read(Compression::Zstd, &above), Err(window));
+        assert_eq!(read(Compression::Zstd, &stated.repeat(2)), Ok([PLAIN, PLAIN].concat()));
+        assert_eq!(read(Compression::Zstd, ""), malformed(Compression::Zstd));
+        let cut = stated.get(..stated.len() - 2).unwrap();
+        assert_eq!(read(Compression::Zstd, cut), malformed(Compression::Zstd));
+    }
+
+    #[test]
+    fn levels_are_clamped() {
+        for compression in Compression::ALL {
+            for level in [i32::MIN, -1, 0, 1, 9, 22, i32::MAX] {
+                let packed = compress(compression, PLAIN, Some(level));
+                assert_eq!(decompress(compression, &packed, 1000).as_deref(), Ok(PLAIN));
+            }
+        }
+    }
+}
