@@ -11,6 +11,8 @@ use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 
+use crate::wire::frame::request_length;
+
 /// Largest buffer given for an announcement alone.
 pub const FIRST_STEP_BYTES: usize = 1024 * 1024;
 
@@ -55,6 +57,12 @@ impl Assembly {
         self.prefix_length > 0
     }
 
+    /// Bytes that have arrived of the frame under way, its prefix included.
+    #[must_use]
+    pub fn received(&self) -> usize {
+        self.prefix_length + self.frame.len()
+    }
+
     /// Bytes the frame under way still lacks; 0 between frames and inside a prefix.
     #[must_use]
     pub fn missing(&self) -> usize {
@@ -72,13 +80,12 @@ impl Assembly {
             if self.prefix_length < self.prefix.len() {
                 return Fed::Starved;
             }
-            let length = i32::from_be_bytes(self.prefix);
-            match usize::try_from(length) {
-                Ok(expected) if expected <= self.frame_bytes_max => {
+            match request_length(self.prefix, self.frame_bytes_max) {
+                Ok(expected) => {
                     self.frame = BytesMut::with_capacity(expected.min(FIRST_STEP_BYTES));
                     self.expected = Some(expected);
                 }
-                _ => return Fed::Bad(length),
+                Err(_) => return Fed::Bad(i32::from_be_bytes(self.prefix)),
             }
         }
         let wanted = self.missing().min(input.len());
@@ -150,7 +157,7 @@ mod tests {
             let mut prng = Prng::new(seed);
             let frames: Vec<Vec<u8>> = (0..prng.between(1, 12))
                 .map(|_| {
-                    let mut frame = vec![0; prng.below(3000) as usize];
+                    let mut frame = vec![0; prng.between(10, 3000) as usize];
                     prng.fill(&mut frame);
                     frame
                 })
@@ -195,7 +202,7 @@ mod tests {
 
     #[test]
     fn lengths_no_request_has_are_refused_before_memory_is_taken() {
-        for length in [-1, i32::MIN, 101, i32::MAX] {
+        for length in [-1, i32::MIN, 0, 9, 101, i32::MAX] {
             let mut assembly = Assembly::new(100);
             let bytes = length.to_be_bytes();
             let mut input = &bytes[..];

@@ -110,7 +110,7 @@ impl Connections {
                 // SAFETY: the kernel wrote so many bytes at the start of the room.
                 unsafe { connection.assembly.advance(count) }
                 if connection.assembly.missing() > 0 {
-                    engine.on_progress(connection.id, now);
+                    engine.on_progress(connection.id, connection.assembly.received(), now);
                 } else {
                     self.deliver(slot, &[], engine, ring, now);
                 }
@@ -215,7 +215,7 @@ impl Connections {
         }
         connection.stash.extend_from_slice(input);
         if connection.assembly.is_partial() && delivered == 0 && connection.stash.is_empty() {
-            engine.on_progress(connection.id, now);
+            engine.on_progress(connection.id, connection.assembly.received(), now);
         }
         if !connection.stash.is_empty()
             || (connection.assembly.is_partial() && connection.assembly.missing() == 0)

@@ -178,7 +178,8 @@ impl Engine for TestEngine {
             }
             b'f' => {
                 let text = std::str::from_utf8(&frame[1..]).unwrap();
-                let mut numbers = text.split(',').map(|number| number.parse::<u32>().unwrap());
+                let mut numbers =
+                    text.trim_end().split(',').map(|number| number.parse::<u32>().unwrap());
                 let segment = numbers.next().unwrap();
                 let position = numbers.next().unwrap();
                 let length = numbers.next().unwrap();
@@ -224,7 +225,8 @@ impl Engine for TestEngine {
         self.actions.push_back(Action::Close { connection, flush: true });
     }
 
-    fn on_progress(&mut self, _connection: ConnectionId, _now: Now) {
+    fn on_progress(&mut self, _connection: ConnectionId, received: usize, _now: Now) {
+        assert!(received > 0);
         self.record.see(|seen| seen.progress += 1);
     }
 

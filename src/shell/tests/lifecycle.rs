@@ -62,7 +62,7 @@ fn a_stop_closes_connections_and_the_port_is_free_again() {
     let mut host = Host::start(2);
     let mut clients: Vec<Client> = (0..20).map(|_| host.connect()).collect();
     for client in &mut clients {
-        assert_eq!(client.ask(b"m hello"), b"m hello");
+        assert_eq!(client.ask(b"m hello there"), b"m hello there");
     }
     host.stop();
     for client in &mut clients {
