@@ -25,7 +25,7 @@ struct Shared<T> {
 }
 
 /// A shard's background work. `T` is what it comes to.
-pub struct Background<T> {
+pub(super) struct Background<T> {
     queue: TaskQueueHandle,
     shared: Rc<Shared<T>>,
 }
@@ -33,7 +33,7 @@ pub struct Background<T> {
 impl<T: Send + 'static> Background<T> {
     /// Inside an executor. `event` wakes its hot task.
     #[must_use]
-    pub fn new(event: Arc<OwnedFd>) -> Background<T> {
+    pub(super) fn new(event: Arc<OwnedFd>) -> Background<T> {
         let queue = glommio::executor().create_task_queue(
             Shares::Static(SHARES),
             Latency::NotImportant,
@@ -49,7 +49,7 @@ impl<T: Send + 'static> Background<T> {
     }
 
     /// Runs `work` on a blocking thread. A panic in it ends the process (see `fatal`).
-    pub fn run(&self, work: impl FnOnce() -> T + Send + 'static) {
+    pub(super) fn run(&self, work: impl FnOnce() -> T + Send + 'static) {
         let shared = Rc::clone(&self.shared);
         shared.open.set(shared.open.get() + 1);
         let task = async move {
@@ -68,24 +68,24 @@ impl<T: Send + 'static> Background<T> {
 
     /// The next result.
     #[must_use]
-    pub fn take(&self) -> Option<T> {
+    pub(super) fn take(&self) -> Option<T> {
         self.shared.finished.borrow_mut().pop_front()
     }
 
     /// Whether results wait to be taken.
     #[must_use]
-    pub fn has_finished(&self) -> bool {
+    pub(super) fn has_finished(&self) -> bool {
         !self.shared.finished.borrow().is_empty()
     }
 
     /// Pieces of work whose results do not lie ready yet.
     #[must_use]
-    pub fn open(&self) -> usize {
+    pub(super) fn open(&self) -> usize {
         self.shared.open.get()
     }
 
     /// Says whether the hot task sleeps and has to be woken for a result.
-    pub fn set_parked(&self, parked: bool) {
+    pub(super) fn set_parked(&self, parked: bool) {
         self.shared.parked.set(parked);
     }
 }

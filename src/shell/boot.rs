@@ -39,6 +39,10 @@ const BLOCKING_THREADS: usize = 4;
 /// Memory per executor that glommio registers with its rings; they only read eventfds here.
 const GLOMMIO_MEMORY_BYTES: usize = 64 * 1024;
 
+/// Connections that may wait to be accepted; more than Kafka's 50, because clients of a restarted
+/// broker come back all at once.
+const BACKLOG: u32 = 4096;
+
 /// How to run.
 #[derive(Debug)]
 pub struct ShellOptions {
@@ -52,6 +56,12 @@ pub struct ShellOptions {
     pub request_bytes_max: usize,
     /// Length of a journal file, in bytes.
     pub journal_file_bytes: u64,
+    /// Connections that may wait to be accepted, per shard (`socket.listen.backlog.size`).
+    pub backlog: u32,
+    /// Size of each socket's send buffer; `None` leaves it to the kernel.
+    pub send_buffer_bytes: Option<u32>,
+    /// Size of each socket's receive buffer; `None` leaves it to the kernel.
+    pub receive_buffer_bytes: Option<u32>,
 }
 
 impl ShellOptions {
@@ -65,6 +75,9 @@ impl ShellOptions {
             cpus: (0..usize::from(shards)).map(|shard| online[shard % online.len()]).collect(),
             request_bytes_max: limits::REQUEST_BYTES_MAX,
             journal_file_bytes: limits::JOURNAL_FILE_BYTES,
+            backlog: BACKLOG,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
         }
     }
 }
@@ -142,7 +155,16 @@ where
     E: Engine + 'static,
     F: Fn(ShardId) -> Result<E, String> + Send + Sync + 'static,
 {
-    let ShellOptions { listen, data, cpus, request_bytes_max, journal_file_bytes } = options;
+    let ShellOptions {
+        listen,
+        data,
+        cpus,
+        request_bytes_max,
+        journal_file_bytes,
+        backlog,
+        send_buffer_bytes,
+        receive_buffer_bytes,
+    } = options;
     let count = u16::try_from(cpus.len())
         .ok()
         .filter(|count| (1..=limits::SHARDS_MAX).contains(count))
@@ -166,6 +188,11 @@ where
         );
     }
     let (address, sockets) = bind_all(listen, count)?;
+    for socket in &sockets {
+        // Accepted sockets inherit both.
+        sys::set_buffers(socket.as_fd(), send_buffer_bytes, receive_buffer_bytes)
+            .map_err(|error| failed(ExitStatus::Port, format_args!("socket buffers: {error}")))?;
+    }
     let online = CpuSet::online().map_err(|error| failed(ExitStatus::Start, error))?;
     let data = Arc::new(data);
     let (meshes, doors) = mesh::full::<E::Message>(count);
@@ -192,6 +219,7 @@ where
             mesh,
             pulse: Arc::clone(&pulse),
             request_bytes_max,
+            backlog,
             journal: JournalOptions { file_bytes: journal_file_bytes, direct },
             reports: reports.clone(),
             // Only `Sync` things may be captured by reference in the executor's future.
@@ -298,6 +326,7 @@ struct Seed<M> {
     mesh: Mesh<M>,
     pulse: Arc<Pulse>,
     request_bytes_max: usize,
+    backlog: u32,
     journal: JournalOptions,
     reports: Sender<Report>,
     opened: Mutex<Receiver<()>>,
@@ -319,7 +348,7 @@ impl<M: Send + 'static> Seed<M> {
         let parts = Seed::<M>::parts(
             self.place,
             self.cpu,
-            self.socket,
+            Listener::new(self.socket, self.backlog),
             self.mesh,
             self.pulse,
             (self.request_bytes_max, self.journal),
@@ -352,7 +381,7 @@ impl<M: Send + 'static> Seed<M> {
     async fn parts<E, F>(
         place: Arc<Place>,
         cpu: usize,
-        socket: OwnedFd,
+        listener: Listener,
         mesh: Mesh<M>,
         pulse: Arc<Pulse>,
         (frame_bytes_max, journal): (usize, JournalOptions),
@@ -374,7 +403,7 @@ impl<M: Send + 'static> Seed<M> {
         Shard::new(Parts {
             ring,
             engine,
-            listener: Listener::new(socket),
+            listener,
             mesh,
             disk: Disk::new(Arc::clone(&place)),
             journal: JournalFiles::new(place, journal),

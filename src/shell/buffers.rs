@@ -15,14 +15,14 @@ use io_uring::types::BufRingEntry;
 use super::ring::Ring;
 
 /// Bytes of one buffer. Holds a default producer batch or dozens of small requests.
-pub const BUFFER_BYTES: usize = 16 * 1024;
+pub(super) const BUFFER_BYTES: usize = 16 * 1024;
 /// Number of buffers; a power of two. They are consumed within the turn that reaps them, so this
 /// bounds one burst, not the number of connections; a burst beyond it re-arms its receives.
 const BUFFERS: u16 = 256;
 const PAGE: usize = 4096;
 
 /// All provided buffers of one ring.
-pub struct Buffers {
+pub(super) struct Buffers {
     entries: NonNull<BufRingEntry>,
     bytes: NonNull<u8>,
     tail: u16,
@@ -42,7 +42,7 @@ impl Buffers {
     ///
     /// The value must outlive the ring: its owner declares the ring before it, since fields are
     /// dropped in order of declaration.
-    pub fn new(ring: &Ring) -> io::Result<Buffers> {
+    pub(super) fn new(ring: &Ring) -> io::Result<Buffers> {
         // SAFETY: both layouts have a non-zero size.
         let (entries, bytes) =
             unsafe { (alloc_zeroed(entries_layout()), alloc_zeroed(bytes_layout())) };
@@ -61,7 +61,7 @@ impl Buffers {
 
     /// The received bytes in a buffer.
     #[must_use]
-    pub fn received(&self, id: u16, length: usize) -> &[u8] {
+    pub(super) fn received(&self, id: u16, length: usize) -> &[u8] {
         assert!(id < BUFFERS && length <= BUFFER_BYTES, "the kernel names its own buffers");
         // SAFETY: within the allocation, initialised (zeroed at first, then written by the kernel),
         // and the kernel does not touch it until it is given back through `&mut self`.
@@ -74,7 +74,7 @@ impl Buffers {
     }
 
     /// Gives a buffer (back) to the kernel.
-    pub fn give(&mut self, id: u16) {
+    pub(super) fn give(&mut self, id: u16) {
         assert!(id < BUFFERS);
         let index = usize::from(self.tail & (BUFFERS - 1));
         // SAFETY: within the allocations. The kernel reads entries below the tail only, and the

@@ -9,7 +9,7 @@ use super::segment_files::SegmentKey;
 use crate::ids::ConnectionId;
 
 /// A result of background work.
-pub enum Finished {
+pub(super) enum Finished {
     /// A cold range is in the page cache now.
     Warmed {
         /// Who waits for it.

@@ -52,7 +52,7 @@ const CALM_AFTER: Duration = Duration::from_millis(300);
 const SPIN_CONFIDENCE_MAX: i32 = 8;
 
 /// Runs a shard until it has stopped. Inside an executor, as its main future.
-pub async fn run<E: Engine>(shard: &mut Shard<E>, should_stop: &dyn Fn() -> bool) {
+pub(super) async fn run<E: Engine>(shard: &mut Shard<E>, should_stop: &dyn Fn() -> bool) {
     let event = shard.ring.event().try_clone().expect("a descriptor is left at the start");
     let mut waiter = Waiter {
         // SAFETY: the descriptor is new and the file owns it.

@@ -14,7 +14,7 @@ const OPEN_FILES_ADVISED: u64 = 65_536;
 
 /// Why this program cannot run here.
 #[derive(Debug)]
-pub struct Unfit {
+pub(super) struct Unfit {
     /// Exit status.
     pub status: ExitStatus,
     /// What is missing and how to get it.
@@ -23,7 +23,7 @@ pub struct Unfit {
 
 /// Checks the machine, raises the limits that may be raised, and returns a line for each thing that
 /// is given up.
-pub fn check(shards: usize) -> Result<Vec<String>, Unfit> {
+pub(super) fn check(shards: usize) -> Result<Vec<String>, Unfit> {
     let unfit = |reason: String| Unfit { status: ExitStatus::Unsupported, reason };
     let release = sys::kernel_release();
     if let Err(error) = sys::probe_ring() {

@@ -67,7 +67,7 @@ impl Door {
 }
 
 /// One shard's ends of the mesh.
-pub struct Mesh<M> {
+pub(super) struct Mesh<M> {
     own: ShardId,
     doors: Arc<[Door]>,
     to: Vec<Option<Producer<M>>>,
@@ -80,7 +80,7 @@ pub struct Mesh<M> {
 
 /// The meshes of all shards, in order of shard.
 #[must_use]
-pub fn full<M: Send>(shards: u16) -> (Vec<Mesh<M>>, Arc<[Door]>) {
+pub(super) fn full<M: Send>(shards: u16) -> (Vec<Mesh<M>>, Arc<[Door]>) {
     let count = usize::from(shards);
     let doors: Arc<[Door]> = (0..count).map(|_| Door::new()).collect();
     let mut meshes: Vec<Mesh<M>> = (0..shards)
@@ -107,12 +107,12 @@ pub fn full<M: Send>(shards: u16) -> (Vec<Mesh<M>>, Arc<[Door]>) {
 impl<M> Mesh<M> {
     /// How this shard is woken.
     #[must_use]
-    pub fn door(&self) -> &Door {
+    pub(super) fn door(&self) -> &Door {
         &self.doors[usize::from(self.own.0)]
     }
 
     /// Hands a message to another shard. It is on its way with the next [`Mesh::flush`].
-    pub fn send(&mut self, to: ShardId, message: M) {
+    pub(super) fn send(&mut self, to: ShardId, message: M) {
         let at = usize::from(to.0);
         let producer = self.to[at].as_mut().expect("a message goes to another shard");
         if self.spill[at].is_empty() {
@@ -133,7 +133,7 @@ impl<M> Mesh<M> {
     }
 
     /// Moves spilled messages on and knocks at the doors of sleeping peers.
-    pub fn flush(&mut self, ring: &mut Ring) {
+    pub(super) fn flush(&mut self, ring: &mut Ring) {
         if self.spilled > 0 {
             for (at, spill) in self.spill.iter_mut().enumerate() {
                 let Some(producer) = self.to[at].as_mut() else { continue };
@@ -166,14 +166,14 @@ impl<M> Mesh<M> {
     }
 
     /// A knock went wrong: the peer's ring would not take it. Its eventfd does.
-    pub fn on_knock_failed(&self, shard: u16) {
+    pub(super) fn on_knock_failed(&self, shard: u16) {
         if let Some(door) = self.doors.get(usize::from(shard)) {
             door.wake();
         }
     }
 
     /// Takes what peers said, a bounded number from each.
-    pub fn receive(&mut self, mut each: impl FnMut(ShardId, M)) {
+    pub(super) fn receive(&mut self, mut each: impl FnMut(ShardId, M)) {
         for (at, consumer) in self.from.iter_mut().enumerate() {
             let Some(consumer) = consumer else { continue };
             for _ in 0..MESSAGES_PER_TURN {
@@ -185,20 +185,20 @@ impl<M> Mesh<M> {
 
     /// Whether peers have said something.
     #[must_use]
-    pub fn has_messages(&self) -> bool {
+    pub(super) fn has_messages(&self) -> bool {
         self.from.iter().flatten().any(|consumer| !consumer.is_empty())
     }
 
     /// Whether messages wait for room in a peer's queue. Nobody says when there is room: while this
     /// is true the shard looks again every turn.
     #[must_use]
-    pub fn has_spilled(&self) -> bool {
+    pub(super) fn has_spilled(&self) -> bool {
         self.spilled > 0
     }
 
     /// Announces that this shard sleeps from now on. False if there are messages: stay awake.
     #[must_use]
-    pub fn fall_asleep(&self) -> bool {
+    pub(super) fn fall_asleep(&self) -> bool {
         let door = self.door();
         door.sleeping.store(true, Ordering::SeqCst);
         // Pairs with the fence of `flush`.
@@ -211,7 +211,7 @@ impl<M> Mesh<M> {
     }
 
     /// This shard is awake.
-    pub fn wake_up(&self) {
+    pub(super) fn wake_up(&self) {
         self.door().sleeping.store(false, Ordering::SeqCst);
     }
 }

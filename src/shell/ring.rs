@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, TimeoutFlags, Timespec};
-use io_uring::{IoUring, cqueue, opcode, squeue, types};
+use io_uring::{IoUring, cqueue, opcode, types};
 
 use super::operation::Operation;
 use super::sys;
@@ -60,6 +60,7 @@ pub struct Ring {
     /// Entries that found the submission queue full while the kernel would not take more.
     backlog: VecDeque<Entry>,
     /// Times that submitted entries point to until the kernel has copied them.
+    #[allow(clippy::vec_box)]
     times: Vec<Box<Timespec>>,
     in_flight: u64,
 }
@@ -363,8 +364,8 @@ impl AsFd for Ring {
 }
 
 /// Opcodes this shell submits; each has to be there.
-pub fn missing_operations() -> io::Result<Vec<&'static str>> {
-    let ring: IoUring<squeue::Entry, cqueue::Entry> = IoUring::new(2)?;
+pub(super) fn missing_operations() -> io::Result<Vec<&'static str>> {
+    let ring: IoUring<Entry, cqueue::Entry> = IoUring::new(2)?;
     let mut probe = io_uring::Probe::new();
     ring.submitter().register_probe(&mut probe)?;
     let needed = [
@@ -433,7 +434,7 @@ mod tests {
         ring.enter().unwrap();
         let mut file = std::fs::File::from(ring.event().try_clone().unwrap());
         let mut count = [0; 8];
-        std::io::Read::read_exact(&mut file, &mut count).unwrap();
+        io::Read::read_exact(&mut file, &mut count).unwrap();
         assert!(u64::from_ne_bytes(count) >= 1);
         ring.silence();
         ring.enter().unwrap();

@@ -20,14 +20,14 @@ use crate::shard::engine::FileRange;
 use crate::time::Instant;
 
 /// Files kept open per shard.
-pub const OPEN_FILES_MAX: usize = 1024;
+pub(super) const OPEN_FILES_MAX: usize = 1024;
 /// How long an unread file stays open.
-pub const IDLE: Duration = Duration::from_secs(30);
+pub(super) const IDLE: Duration = Duration::from_secs(30);
 /// How much of a cold range is brought in at a time.
-pub const WARM_BYTES: u32 = 2 * 1024 * 1024;
+pub(super) const WARM_BYTES: u32 = 2 * 1024 * 1024;
 
 /// Names a segment file.
-pub type SegmentKey = (TopicPartition, Offset);
+pub(super) type SegmentKey = (TopicPartition, Offset);
 
 struct Open {
     file: Arc<File>,
@@ -36,7 +36,7 @@ struct Open {
 
 /// The open segment files of a shard.
 #[derive(Default)]
-pub struct SegmentFiles {
+pub(super) struct SegmentFiles {
     open: BTreeMap<SegmentKey, Open>,
     swept: Instant,
 }
@@ -44,19 +44,19 @@ pub struct SegmentFiles {
 impl SegmentFiles {
     /// The key of a range's file.
     #[must_use]
-    pub fn key(range: &FileRange) -> SegmentKey {
+    pub(super) fn key(range: &FileRange) -> SegmentKey {
         (range.directory.at, range.segment)
     }
 
     /// The file, if it is open.
-    pub fn file(&mut self, key: SegmentKey, now: Instant) -> Option<Arc<File>> {
+    pub(super) fn file(&mut self, key: SegmentKey, now: Instant) -> Option<Arc<File>> {
         let open = self.open.get_mut(&key)?;
         open.used = now;
         Some(Arc::clone(&open.file))
     }
 
     /// Keeps a file open, closing the one that was read longest ago if there are too many.
-    pub fn insert(&mut self, key: SegmentKey, file: Arc<File>, now: Instant) {
+    pub(super) fn insert(&mut self, key: SegmentKey, file: Arc<File>, now: Instant) {
         if self.open.len() >= OPEN_FILES_MAX && !self.open.contains_key(&key) {
             let oldest = self.open.iter().min_by_key(|(_, open)| open.used);
             if let Some(oldest) = oldest.map(|(key, _)| *key) {
@@ -67,12 +67,12 @@ impl SegmentFiles {
     }
 
     /// Forgets one segment: it is being deleted.
-    pub fn forget(&mut self, key: SegmentKey) {
+    pub(super) fn forget(&mut self, key: SegmentKey) {
         self.open.remove(&key);
     }
 
     /// Forgets all segments of a partition.
-    pub fn forget_partition(&mut self, at: TopicPartition) {
+    pub(super) fn forget_partition(&mut self, at: TopicPartition) {
         let from = (at, Offset(i64::MIN));
         let keys: Vec<SegmentKey> =
             self.open.range(from..).map(|(key, _)| *key).take_while(|key| key.0 == at).collect();
@@ -82,24 +82,18 @@ impl SegmentFiles {
     }
 
     /// Closes files nobody read for a while; does something every few seconds only.
-    pub fn sweep(&mut self, now: Instant) {
+    pub(super) fn sweep(&mut self, now: Instant) {
         if now.since(self.swept) < IDLE / 4 {
             return;
         }
         self.swept = now;
         self.open.retain(|_, open| now.since(open.used) < IDLE);
     }
-
-    /// Whether any file is open, and so a sweep will be needed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
-    }
 }
 
 /// Opens a segment file unless `file` is it already, and reads a range of it so that its pages are
 /// in the page cache. Blocks.
-pub fn warm(
+pub(super) fn warm(
     path: &Path,
     file: Option<Arc<File>>,
     position: u32,

@@ -4,7 +4,6 @@
 //!
 //! Every part of a turn is bounded, and what is left over makes the next turn begin at once.
 
-use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use super::background::Background;
@@ -27,7 +26,7 @@ const COMPLETIONS_PER_TURN: usize = 512;
 
 /// What a turn left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After {
+pub(super) enum After {
     /// There is more to do at once.
     Again,
     /// Everything waits for something.
@@ -41,7 +40,7 @@ pub enum After {
 
 /// A shard and everything it owns. The ring comes first, so that it is dropped, and with it every
 /// operation under way, before the memory its operations point to.
-pub struct Shard<E: Engine> {
+pub(super) struct Shard<E: Engine> {
     pub(super) ring: Ring,
     buffers: Buffers,
     engine: E,
@@ -61,7 +60,7 @@ pub struct Shard<E: Engine> {
 }
 
 /// The parts a shard is made of.
-pub struct Parts<E: Engine> {
+pub(super) struct Parts<E: Engine> {
     /// The own ring.
     pub ring: Ring,
     /// Decides.
@@ -84,7 +83,7 @@ pub struct Parts<E: Engine> {
 
 impl<E: Engine> Shard<E> {
     /// Puts the parts together.
-    pub fn new(parts: Parts<E>) -> std::io::Result<Shard<E>> {
+    pub(super) fn new(parts: Parts<E>) -> std::io::Result<Shard<E>> {
         let Parts { ring, engine, listener, mesh, disk, journal, background, pulse, .. } = parts;
         let buffers = Buffers::new(&ring)?;
         Ok(Shard {
@@ -107,12 +106,12 @@ impl<E: Engine> Shard<E> {
     }
 
     /// Lets peers connect.
-    pub fn listen(&mut self) -> std::io::Result<()> {
+    pub(super) fn listen(&mut self) -> std::io::Result<()> {
         self.listener.start(&mut self.ring)
     }
 
     /// The process was asked to stop: no more connections, and the engine winds up.
-    pub fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
         if !self.stopping {
             self.stopping = true;
             self.listener.stop(&mut self.ring);
@@ -122,13 +121,13 @@ impl<E: Engine> Shard<E> {
 
     /// Whether [`Shard::stop`] was called.
     #[must_use]
-    pub fn is_stopping(&self) -> bool {
+    pub(super) fn is_stopping(&self) -> bool {
         self.stopping
     }
 
     /// Whether somebody waits for this shard: then it is watched more closely.
     #[must_use]
-    pub fn has_open_work(&self) -> bool {
+    pub(super) fn has_open_work(&self) -> bool {
         self.journal.outstanding() > 0
             || self.disk.outstanding() > 0
             || self.background.open() > 0
@@ -149,12 +148,12 @@ impl<E: Engine> Shard<E> {
 
     /// Whether anything happened since the last turn. No system call.
     #[must_use]
-    pub fn has_news(&mut self) -> bool {
+    pub(super) fn has_news(&mut self) -> bool {
         self.ring.has_news() || self.mesh.has_messages() || self.background.has_finished()
     }
 
     /// One turn. The caller enters the ring before and after.
-    pub fn turn(&mut self) -> After {
+    pub(super) fn turn(&mut self) -> After {
         let now = clock::now();
         self.pulse.turn(now.instant);
         self.reap(now);
@@ -190,7 +189,7 @@ impl<E: Engine> Shard<E> {
     }
 
     /// Makes sure that a timeout in the ring ends a park in time.
-    pub fn arm_timeout(&mut self, until: Option<Instant>) {
+    pub(super) fn arm_timeout(&mut self, until: Option<Instant>) {
         let Some(until) = until else { return };
         if self.armed.is_none_or(|armed| until < armed) {
             self.ring.timeout(until, Operation::Deadline);
@@ -281,7 +280,7 @@ impl<E: Engine> Shard<E> {
 
     /// Ends what is left: connections are closed, and the ring is emptied as far as it can be in
     /// the given number of rounds.
-    pub fn wind_up(&mut self) {
+    pub(super) fn wind_up(&mut self) {
         self.listener.stop(&mut self.ring);
         self.connections.end_all(&mut self.ring);
         let now = clock::now();
@@ -296,11 +295,5 @@ impl<E: Engine> Shard<E> {
             }
         }
         self.connections.tell(&mut self.engine, now);
-    }
-
-    /// Wakes this shard from other threads.
-    #[must_use]
-    pub fn event(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.ring.event().as_fd()
     }
 }

@@ -26,7 +26,7 @@ const STALLED: Duration = Duration::from_secs(1);
 
 /// What a shard is doing between turns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(super) enum State {
     /// In a turn, spinning, or in its own ring.
     Awake,
     /// Letting glommio have a turn.
@@ -41,7 +41,7 @@ pub enum State {
 }
 
 /// A shard's signs of life, written by its own thread only.
-pub struct Pulse {
+pub(super) struct Pulse {
     turned: AtomicU64,
     state: AtomicU64,
     operation: AtomicU64,
@@ -64,17 +64,17 @@ impl Default for Pulse {
 
 impl Pulse {
     /// A turn begins.
-    pub fn turn(&self, now: Instant) {
+    pub(super) fn turn(&self, now: Instant) {
         self.turned.store(now.0, Ordering::Relaxed);
     }
 
     /// What the turn is busy with.
-    pub fn doing(&self, operation: Operation) {
+    pub(super) fn doing(&self, operation: Operation) {
         self.operation.store(operation.pack(), Ordering::Relaxed);
     }
 
     /// What the shard does now.
-    pub fn set(&self, state: State) {
+    pub(super) fn set(&self, state: State) {
         let bits = match state {
             State::Awake => 0,
             State::Passing => 1,
@@ -126,14 +126,14 @@ struct Watched {
 }
 
 /// The running watchdog.
-pub struct Watchdog {
+pub(super) struct Watchdog {
     end: Arc<AtomicBool>,
     thread: JoinHandle<()>,
 }
 
 impl Watchdog {
     /// Watches these shards, in order of shard.
-    pub fn start(pulses: Vec<Arc<Pulse>>, doors: Arc<[Door]>) -> std::io::Result<Watchdog> {
+    pub(super) fn start(pulses: Vec<Arc<Pulse>>, doors: Arc<[Door]>) -> std::io::Result<Watchdog> {
         let end = Arc::new(AtomicBool::new(false));
         let ends = Arc::clone(&end);
         let mut shards: Vec<Watched> =
@@ -154,7 +154,7 @@ impl Watchdog {
     }
 
     /// Ends it.
-    pub fn stop(self) {
+    pub(super) fn stop(self) {
         self.end.store(true, Ordering::SeqCst);
         self.thread.thread().unpark();
         // It panics only where the process ends anyway.

@@ -14,11 +14,11 @@ use bytes::BytesMut;
 use crate::wire::frame::request_length;
 
 /// Largest buffer given for an announcement alone.
-pub const FIRST_STEP_BYTES: usize = 1024 * 1024;
+pub(super) const FIRST_STEP_BYTES: usize = 1024 * 1024;
 
 /// What feeding bytes came to.
 #[derive(Debug)]
-pub enum Fed {
+pub(super) enum Fed {
     /// A whole frame, without its prefix. There may be more input.
     Frame(BytesMut),
     /// The prefix announces a length no request has. Nothing can follow.
@@ -29,7 +29,7 @@ pub enum Fed {
 
 /// The unfinished frame of a connection.
 #[derive(Debug)]
-pub struct Assembly {
+pub(super) struct Assembly {
     prefix: [u8; 4],
     prefix_length: usize,
     frame: BytesMut,
@@ -41,7 +41,7 @@ pub struct Assembly {
 impl Assembly {
     /// An assembly that accepts frames of at most `frame_bytes_max` bytes.
     #[must_use]
-    pub fn new(frame_bytes_max: usize) -> Assembly {
+    pub(super) fn new(frame_bytes_max: usize) -> Assembly {
         Assembly {
             prefix: [0; 4],
             prefix_length: 0,
@@ -53,24 +53,24 @@ impl Assembly {
 
     /// Whether a frame has begun and is not whole.
     #[must_use]
-    pub fn is_partial(&self) -> bool {
+    pub(super) fn is_partial(&self) -> bool {
         self.prefix_length > 0
     }
 
     /// Bytes that have arrived of the frame under way, its prefix included.
     #[must_use]
-    pub fn received(&self) -> usize {
+    pub(super) fn received(&self) -> usize {
         self.prefix_length + self.frame.len()
     }
 
     /// Bytes the frame under way still lacks; 0 between frames and inside a prefix.
     #[must_use]
-    pub fn missing(&self) -> usize {
+    pub(super) fn missing(&self) -> usize {
         self.expected.map_or(0, |expected| expected - self.frame.len())
     }
 
     /// Takes bytes from the front of `input`, up to the end of one frame.
-    pub fn feed(&mut self, input: &mut &[u8]) -> Fed {
+    pub(super) fn feed(&mut self, input: &mut &[u8]) -> Fed {
         if self.expected.is_none() {
             let wanted = (self.prefix.len() - self.prefix_length).min(input.len());
             let (bytes, rest) = input.split_at(wanted);
@@ -102,7 +102,7 @@ impl Assembly {
 
     /// Where the kernel may put the next bytes of the frame under way: never empty while bytes are
     /// missing, never beyond the frame.
-    pub fn room(&mut self) -> &mut [MaybeUninit<u8>] {
+    pub(super) fn room(&mut self) -> &mut [MaybeUninit<u8>] {
         let missing = self.missing();
         if missing > 0 && self.frame.capacity() == self.frame.len() {
             let step = self.frame.len().max(FIRST_STEP_BYTES).min(missing);
@@ -118,14 +118,14 @@ impl Assembly {
     /// # Safety
     /// The first `count` bytes of the last `room` have been written.
     #[allow(unsafe_code)]
-    pub unsafe fn advance(&mut self, count: usize) {
+    pub(super) unsafe fn advance(&mut self, count: usize) {
         assert!(count <= self.missing(), "the kernel was given room for the frame only");
         // SAFETY: the caller's promise, and `room` was within the capacity.
         unsafe { self.frame.set_len(self.frame.len() + count) }
     }
 
     /// The frame under way, if it is whole.
-    pub fn take(&mut self) -> Option<BytesMut> {
+    pub(super) fn take(&mut self) -> Option<BytesMut> {
         if self.expected? != self.frame.len() {
             return None;
         }

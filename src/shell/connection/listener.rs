@@ -11,30 +11,29 @@ use crate::shell::operation::Operation;
 use crate::shell::ring::{Completion, Ring};
 use crate::shell::sys;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 4096;
 /// How long accepting pauses after it failed, for want of descriptors most likely: without a pause
 /// the same error would come back at once, for ever.
 const RETRY: Duration = Duration::from_millis(100);
 
 /// A shard's listener.
-pub struct Listener {
+pub(crate) struct Listener {
     socket: Option<OwnedFd>,
+    backlog: u32,
     armed: bool,
     failing: bool,
 }
 
 impl Listener {
-    /// From a bound socket.
+    /// From a bound socket; `backlog` connections may wait to be accepted.
     #[must_use]
-    pub fn new(socket: OwnedFd) -> Listener {
-        Listener { socket: Some(socket), armed: false, failing: false }
+    pub(crate) fn new(socket: OwnedFd, backlog: u32) -> Listener {
+        Listener { socket: Some(socket), backlog, armed: false, failing: false }
     }
 
     /// Starts to accept.
-    pub fn start(&mut self, ring: &mut Ring) -> std::io::Result<()> {
+    pub(crate) fn start(&mut self, ring: &mut Ring) -> std::io::Result<()> {
         if let Some(socket) = &self.socket {
-            sys::listen(socket.as_fd(), BACKLOG)?;
+            sys::listen(socket.as_fd(), i32::try_from(self.backlog).unwrap_or(i32::MAX))?;
             ring.accept(socket.as_fd());
             self.armed = true;
         }
@@ -42,7 +41,7 @@ impl Listener {
     }
 
     /// Accepts nothing more. The socket is closed with the last completion.
-    pub fn stop(&mut self, ring: &mut Ring) {
+    pub(crate) fn stop(&mut self, ring: &mut Ring) {
         if self.armed {
             ring.cancel(Operation::Accept);
         }
@@ -56,7 +55,11 @@ impl Listener {
 
     /// An accept completed. A new connection's socket, if it brought one.
     #[allow(unsafe_code)]
-    pub fn on_accepted(&mut self, completion: Completion, ring: &mut Ring) -> Option<OwnedFd> {
+    pub(crate) fn on_accepted(
+        &mut self,
+        completion: Completion,
+        ring: &mut Ring,
+    ) -> Option<OwnedFd> {
         if !completion.more() {
             self.armed = false;
         }
@@ -85,7 +88,7 @@ impl Listener {
     }
 
     /// The pause after a failure is over.
-    pub fn on_retry(&mut self, ring: &mut Ring) {
+    pub(crate) fn on_retry(&mut self, ring: &mut Ring) {
         if let Some(socket) = &self.socket
             && !self.armed
         {

@@ -28,7 +28,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tracing::debug;
 
-pub use listener::Listener;
+pub(super) use listener::Listener;
 
 use self::assembly::Assembly;
 use self::gather::Gather;
@@ -144,7 +144,7 @@ enum Fact {
 }
 
 /// The parts of the shard that sending a file range needs.
-pub struct FileSource<'a> {
+pub(super) struct FileSource<'a> {
     /// Open segment files.
     pub files: &'a mut SegmentFiles,
     /// Where cold ranges are read.
@@ -154,7 +154,7 @@ pub struct FileSource<'a> {
 }
 
 /// All connections of a shard.
-pub struct Connections {
+pub(super) struct Connections {
     slots: Vec<Option<Connection>>,
     free: Vec<u32>,
     serial: u64,
@@ -164,15 +164,16 @@ pub struct Connections {
     /// Slots with something to send.
     dirty: VecDeque<u32>,
     lingering: VecDeque<(Instant, ConnectionId)>,
+    /// Spare ones. In boxes, because the kernel has the address of one that is in use.
+    #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
     frame_bytes_max: usize,
-    open: usize,
 }
 
 impl Connections {
     /// None yet. Frames longer than `frame_bytes_max` are refused.
     #[must_use]
-    pub fn new(frame_bytes_max: usize) -> Connections {
+    pub(super) fn new(frame_bytes_max: usize) -> Connections {
         Connections {
             slots: Vec::new(),
             free: Vec::new(),
@@ -183,37 +184,30 @@ impl Connections {
             lingering: VecDeque::new(),
             gathers: Vec::new(),
             frame_bytes_max,
-            open: 0,
         }
-    }
-
-    /// How many the engine knows.
-    #[must_use]
-    pub fn open(&self) -> usize {
-        self.open
     }
 
     /// Whether no slot is in use, not even by a connection that waits for its last completion.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.free.len() == self.slots.len()
     }
 
     /// Replies are on their way out.
     #[must_use]
-    pub fn sending(&self) -> bool {
+    pub(super) fn sending(&self) -> bool {
         !self.dirty.is_empty()
     }
 
     /// Whether this module has something to do without waiting for the ring.
     #[must_use]
-    pub fn has_work(&self, may_read: bool) -> bool {
+    pub(super) fn has_work(&self, may_read: bool) -> bool {
         !self.facts.is_empty() || !self.dirty.is_empty() || (may_read && !self.held.is_empty())
     }
 
     /// When [`Connections::on_time`] must be called.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
         self.lingering.front().map(|(at, _)| *at)
     }
 
@@ -228,7 +222,7 @@ impl Connections {
     }
 
     /// Takes an accepted socket in, unless the engine refuses it.
-    pub fn accept<E: Engine>(
+    pub(super) fn accept<E: Engine>(
         &mut self,
         socket: OwnedFd,
         engine: &mut E,
@@ -262,12 +256,11 @@ impl Connections {
             return;
         }
         self.slots[slot as usize] = Some(Connection::new(id, socket, self.frame_bytes_max));
-        self.open += 1;
         self.arm(slot, ring, true);
     }
 
     /// The engine's `Pause`.
-    pub fn pause(&mut self, id: ConnectionId, ring: &mut Ring) {
+    pub(super) fn pause(&mut self, id: ConnectionId, ring: &mut Ring) {
         if let Some(slot) = self.slot_of(id) {
             self.at(slot).paused = true;
             self.stop_receiving(slot, ring);
@@ -275,7 +268,7 @@ impl Connections {
     }
 
     /// The engine's `Resume`.
-    pub fn resume(&mut self, id: ConnectionId) {
+    pub(super) fn resume(&mut self, id: ConnectionId) {
         if let Some(slot) = self.slot_of(id) {
             self.at(slot).paused = false;
             self.hold(slot);
@@ -283,7 +276,7 @@ impl Connections {
     }
 
     /// The engine's `Reply`. Replies to a connection that is gone are dropped.
-    pub fn reply(&mut self, id: ConnectionId, reply: Reply) {
+    pub(super) fn reply(&mut self, id: ConnectionId, reply: Reply) {
         if let Some(slot) = self.slot_of(id) {
             let connection = self.at(slot);
             if connection.closing {
@@ -296,7 +289,7 @@ impl Connections {
     }
 
     /// The engine's `Close`.
-    pub fn close(&mut self, id: ConnectionId, flush: bool, ring: &mut Ring) {
+    pub(super) fn close(&mut self, id: ConnectionId, flush: bool, ring: &mut Ring) {
         if let Some(slot) = self.slot_of(id) {
             let connection = self.at(slot);
             if !flush {
@@ -311,7 +304,7 @@ impl Connections {
     }
 
     /// Ends every connection at once; the engine has stopped.
-    pub fn end_all(&mut self, ring: &mut Ring) {
+    pub(super) fn end_all(&mut self, ring: &mut Ring) {
         for slot in 0..self.slots.len() as u32 {
             if self.slots[slot as usize].as_ref().is_some_and(|connection| !connection.gone) {
                 self.end(slot, ring);
@@ -354,7 +347,6 @@ impl Connections {
             connection.outbox.clear();
         }
         let id = connection.id;
-        self.open -= 1;
         self.facts.push_back(Fact::Closed(id));
         self.release(slot);
     }
@@ -381,7 +373,7 @@ impl Connections {
     }
 
     /// Tells the engine what is to be told.
-    pub fn tell<E: Engine>(&mut self, engine: &mut E, now: Now) {
+    pub(super) fn tell<E: Engine>(&mut self, engine: &mut E, now: Now) {
         while let Some(fact) = self.facts.pop_front() {
             match fact {
                 Fact::Sent(id) => engine.on_sent(id, now),
@@ -391,7 +383,7 @@ impl Connections {
     }
 
     /// Closes those whose peer finished long enough ago.
-    pub fn on_time(&mut self, ring: &mut Ring, now: Instant) {
+    pub(super) fn on_time(&mut self, ring: &mut Ring, now: Instant) {
         while let Some((at, id)) = self.lingering.front().copied() {
             if at > now {
                 break;

@@ -9,11 +9,11 @@ use bytes::{Buf, Bytes};
 use crate::shard::engine::{FileRange, Piece, Reply};
 
 /// Most stretches of memory joined into one send; well below the kernel's IOV_MAX of 1024.
-pub const GATHER_MAX: usize = 64;
+pub(super) const GATHER_MAX: usize = 64;
 
 /// What has to leave next.
 #[derive(Debug)]
-pub enum Next<'a> {
+pub(super) enum Next<'a> {
     /// Nothing.
     Nothing,
     /// Bytes in memory; ask [`Outbox::gather`].
@@ -24,30 +24,30 @@ pub enum Next<'a> {
 
 /// The replies that have not left in full.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(super) struct Outbox {
     replies: VecDeque<VecDeque<Piece>>,
 }
 
 impl Outbox {
     /// Adds a reply behind the others.
-    pub fn push(&mut self, reply: Reply) {
+    pub(super) fn push(&mut self, reply: Reply) {
         self.replies.push_back(reply.pieces.into());
     }
 
     /// Whether everything has left.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.replies.is_empty()
     }
 
     /// Drops what is left, and with it the memory it holds.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.replies.clear();
     }
 
     /// What has to leave next.
     #[must_use]
-    pub fn next(&self) -> Next<'_> {
+    pub(super) fn next(&self) -> Next<'_> {
         match self.replies.front().and_then(VecDeque::front) {
             None => Next::Nothing,
             Some(Piece::Bytes(_)) => Next::Memory,
@@ -57,7 +57,7 @@ impl Outbox {
 
     /// Puts the stretches of memory that come next into `into`, across replies, up to the first
     /// file range. True if a file range follows right behind them.
-    pub fn gather<'a>(&'a self, into: &mut Vec<&'a Bytes>) -> bool {
+    pub(super) fn gather<'a>(&'a self, into: &mut Vec<&'a Bytes>) -> bool {
         for piece in self.replies.iter().flatten() {
             match piece {
                 Piece::File(_) => return true,
@@ -73,7 +73,7 @@ impl Outbox {
     }
 
     /// Counts bytes that left, and drops empty pieces. Returns how many replies are finished by it.
-    pub fn consume(&mut self, count: usize) -> usize {
+    pub(super) fn consume(&mut self, count: usize) -> usize {
         let mut count = count;
         let mut finished = 0;
         while let Some(reply) = self.replies.front_mut() {

@@ -81,7 +81,7 @@ impl Connections {
     }
 
     /// A receive of this slot completed.
-    pub fn on_received<E: Engine>(
+    pub(crate) fn on_received<E: Engine>(
         &mut self,
         slot: u32,
         completion: Completion,
@@ -226,7 +226,7 @@ impl Connections {
     }
 
     /// Goes on with connections whose bytes or receives were held back, each at most once.
-    pub fn release_held<E: Engine>(&mut self, engine: &mut E, ring: &mut Ring, now: Now) {
+    pub(crate) fn release_held<E: Engine>(&mut self, engine: &mut E, ring: &mut Ring, now: Now) {
         for _ in 0..self.held.len() {
             if !engine.may_read() {
                 return;

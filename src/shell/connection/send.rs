@@ -43,7 +43,7 @@ enum Step {
 
 impl Connections {
     /// Sends what can be sent now, for every connection that has something, each at most once.
-    pub fn pump_all(&mut self, ring: &mut Ring, source: &mut FileSource<'_>, now: Instant) {
+    pub(crate) fn pump_all(&mut self, ring: &mut Ring, source: &mut FileSource<'_>, now: Instant) {
         for _ in 0..self.dirty.len() {
             let Some(slot) = self.dirty.pop_front() else { return };
             self.at(slot).dirty = false;
@@ -194,7 +194,7 @@ impl Connections {
     }
 
     /// A send of this slot completed.
-    pub fn on_send_completed(&mut self, slot: u32, completion: Completion, ring: &mut Ring) {
+    pub(crate) fn on_send_completed(&mut self, slot: u32, completion: Completion, ring: &mut Ring) {
         let connection = self.at(slot);
         let sending = std::mem::replace(&mut connection.sending, Sending::Idle);
         let gone = connection.gone;
@@ -216,7 +216,7 @@ impl Connections {
     }
 
     /// The socket of this slot takes bytes again, or the wait was cancelled.
-    pub fn on_writable(&mut self, slot: u32) {
+    pub(crate) fn on_writable(&mut self, slot: u32) {
         self.at(slot).sending = Sending::Idle;
         if self.at(slot).gone {
             self.release(slot);
@@ -227,7 +227,7 @@ impl Connections {
     }
 
     /// Background work opened a file and brought a range of it into memory.
-    pub fn on_warmed(
+    pub(crate) fn on_warmed(
         &mut self,
         connection: crate::ids::ConnectionId,
         key: SegmentKey,

@@ -42,7 +42,7 @@ const FILL_BYTES: usize = 1024 * 1024;
 
 /// How journal files are made and written.
 #[derive(Clone, Copy, Debug)]
-pub struct JournalOptions {
+pub(crate) struct JournalOptions {
     /// Length of a journal file, in bytes.
     pub file_bytes: u64,
     /// Whether the file system takes direct I/O.
@@ -50,7 +50,7 @@ pub struct JournalOptions {
 }
 
 /// What making a journal file came to.
-pub struct JournalFileMade {
+pub(crate) struct JournalFileMade {
     lane: Lane,
     slot: Slot,
     number: FileNumber,
@@ -77,7 +77,7 @@ struct Ended {
 }
 
 /// The journal files of a shard.
-pub struct JournalFiles {
+pub(crate) struct JournalFiles {
     place: Arc<Place>,
     options: JournalOptions,
     files: BTreeMap<(bool, u32), Arc<File>>,
@@ -95,7 +95,7 @@ fn key(lane: Lane, slot: Slot) -> (bool, u32) {
 impl JournalFiles {
     /// None yet.
     #[must_use]
-    pub fn new(place: Arc<Place>, options: JournalOptions) -> JournalFiles {
+    pub(crate) fn new(place: Arc<Place>, options: JournalOptions) -> JournalFiles {
         JournalFiles {
             place,
             options,
@@ -110,18 +110,18 @@ impl JournalFiles {
 
     /// Writes and preparations that have not ended.
     #[must_use]
-    pub fn outstanding(&self) -> usize {
+    pub(crate) fn outstanding(&self) -> usize {
         self.outstanding
     }
 
     /// Whether the engine has to be told something.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         !self.ended.is_empty() || !self.made.is_empty()
     }
 
     /// Begins what a journal asks for.
-    pub fn begin(
+    pub(crate) fn begin(
         &mut self,
         lane: Lane,
         action: Action,
@@ -174,7 +174,7 @@ impl JournalFiles {
     }
 
     /// A write completed, perhaps in part.
-    pub fn on_completed(&mut self, index: u32, completion: Completion, ring: &mut Ring) {
+    pub(crate) fn on_completed(&mut self, index: u32, completion: Completion, ring: &mut Ring) {
         let write = self.writes[index as usize].as_mut().expect("a write under way has its place");
         let failed = |error: io::Error| {
             let number = write.group.0;
@@ -203,7 +203,7 @@ impl JournalFiles {
     }
 
     /// A file was made, or not.
-    pub fn on_made(&mut self, made: JournalFileMade) {
+    pub(crate) fn on_made(&mut self, made: JournalFileMade) {
         let JournalFileMade { lane, slot, number, result } = made;
         let result = result.map(|file| {
             self.files.insert(key(lane, slot), file);
@@ -212,7 +212,7 @@ impl JournalFiles {
     }
 
     /// Tells the engine what ended.
-    pub fn tell<E: Engine>(&mut self, engine: &mut E, now: Now) {
+    pub(crate) fn tell<E: Engine>(&mut self, engine: &mut E, now: Now) {
         self.outstanding -= self.made.len() + self.ended.len();
         for (lane, number, result) in self.made.drain(..) {
             engine.on_journal_file(lane, number, result, now);
@@ -284,7 +284,7 @@ fn fill(file: &File, length: u64) -> io::Result<()> {
 }
 
 /// Makes the directory of this start's journal files, and its name durable.
-pub fn make_directory(root: &Path, incarnation: crate::ids::Incarnation) -> io::Result<()> {
+pub(crate) fn make_directory(root: &Path, incarnation: crate::ids::Incarnation) -> io::Result<()> {
     let directory = data_directory::journal_directory(root, incarnation);
     DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
     data_directory::sync_directory(&root.join("journal"))
@@ -292,7 +292,7 @@ pub fn make_directory(root: &Path, incarnation: crate::ids::Incarnation) -> io::
 
 /// Whether files below this directory take direct I/O.
 #[must_use]
-pub fn takes_direct_writes(directory: &Path) -> bool {
+pub(crate) fn takes_direct_writes(directory: &Path) -> bool {
     let path = directory.join(".direct");
     let attempt = || -> io::Result<()> {
         let file = open_file(&path, true, true)?;

@@ -23,8 +23,8 @@ use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 
-pub use error::disk_error;
-pub use journal::{
+pub(super) use error::disk_error;
+pub(super) use journal::{
     JournalFileMade, JournalFiles, JournalOptions, make_directory, takes_direct_writes,
 };
 
@@ -46,7 +46,7 @@ const OPEN_FOR_WRITING_MAX: usize = 1024;
 
 /// Where things are, and what the shards have to agree on.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// The data directory.
     pub root: PathBuf,
     /// This shard.
@@ -60,7 +60,7 @@ pub struct Place {
 
 /// What jobs are kept in order by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Directory {
+pub(super) enum Directory {
     /// A partition's directory.
     Partition(TopicPartition),
     /// The checkpoints.
@@ -74,7 +74,7 @@ pub enum Directory {
 }
 
 /// Jobs of one directory on their way through the background, and what is known of its files.
-pub struct DirectoryBatch {
+pub(super) struct DirectoryBatch {
     directory: Directory,
     files: PartitionFiles,
     jobs: Vec<FileJob>,
@@ -91,14 +91,14 @@ struct Queue {
 }
 
 /// A read whose pages were not in memory, done in the background.
-pub struct ReadDone {
+pub(super) struct ReadDone {
     job: JobId,
     key: SegmentKey,
     result: Result<(Arc<File>, Bytes), DiskError>,
 }
 
 /// The file work of a shard.
-pub struct Disk {
+pub(super) struct Disk {
     place: Arc<Place>,
     queues: BTreeMap<Directory, Queue>,
     open_for_writing: usize,
@@ -110,7 +110,7 @@ pub struct Disk {
 impl Disk {
     /// Nothing to do yet.
     #[must_use]
-    pub fn new(place: Arc<Place>) -> Disk {
+    pub(super) fn new(place: Arc<Place>) -> Disk {
         Disk {
             place,
             queues: BTreeMap::new(),
@@ -122,24 +122,24 @@ impl Disk {
 
     /// The data directory.
     #[must_use]
-    pub fn root(&self) -> &Path {
+    pub(super) fn root(&self) -> &Path {
         &self.place.root
     }
 
     /// Jobs that have not ended.
     #[must_use]
-    pub fn outstanding(&self) -> usize {
+    pub(super) fn outstanding(&self) -> usize {
         self.outstanding
     }
 
     /// Whether the engine has to be told something.
     #[must_use]
-    pub fn has_ended(&self) -> bool {
+    pub(super) fn has_ended(&self) -> bool {
         !self.ended.is_empty()
     }
 
     /// Begins a job.
-    pub fn begin(
+    pub(super) fn begin(
         &mut self,
         job: FileJob,
         files: &mut SegmentFiles,
@@ -199,7 +199,7 @@ impl Disk {
     }
 
     /// A batch came back: the engine hears of its jobs, and the next batch begins.
-    pub fn on_batch(&mut self, batch: DirectoryBatch, background: &Background<Finished>) {
+    pub(super) fn on_batch(&mut self, batch: DirectoryBatch, background: &Background<Finished>) {
         let DirectoryBatch { directory, mut files, results, .. } = batch;
         if self.open_for_writing + files.open_count() > OPEN_FOR_WRITING_MAX {
             files.close();
@@ -213,7 +213,7 @@ impl Disk {
     }
 
     /// Tells the engine of ended jobs.
-    pub fn tell<E: Engine>(&mut self, engine: &mut E, now: Now) {
+    pub(super) fn tell<E: Engine>(&mut self, engine: &mut E, now: Now) {
         while let Some((job, result)) = self.ended.pop_front() {
             self.outstanding -= 1;
             engine.on_file(job, result, now);
@@ -247,7 +247,7 @@ impl Disk {
     }
 
     /// A background read ended.
-    pub fn on_read(&mut self, done: ReadDone, files: &mut SegmentFiles, now: Now) {
+    pub(super) fn on_read(&mut self, done: ReadDone, files: &mut SegmentFiles, now: Now) {
         let result = done.result.map(|(file, bytes)| {
             files.insert(done.key, file, now.instant);
             FileOutcome::Bytes(bytes)

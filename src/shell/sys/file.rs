@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::AsRawFd;
 
 use bytes::Bytes;
 
@@ -10,7 +10,7 @@ use super::checked;
 
 /// What a read that must not block came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
+pub(crate) enum Reading {
     /// So many bytes were read; 0 at the end of the file.
     Bytes(usize),
     /// The pages are not in memory (or the file system cannot tell).
@@ -18,7 +18,7 @@ pub enum Reading {
 }
 
 /// Reads what the page cache holds, without waiting for the device (`preadv2(RWF_NOWAIT)`).
-pub fn read_if_cached(file: &File, buffer: &mut [u8], position: u64) -> io::Result<Reading> {
+pub(crate) fn read_if_cached(file: &File, buffer: &mut [u8], position: u64) -> io::Result<Reading> {
     let vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     // SAFETY: the buffer is borrowed mutably for the call and its length is given.
     let result = unsafe {
@@ -35,7 +35,7 @@ pub fn read_if_cached(file: &File, buffer: &mut [u8], position: u64) -> io::Resu
 
 /// Whether a whole range is in the page cache, by `cachestat(2)` (Linux 6.5) or, where the kernel
 /// does not have it, by reading its first and last byte without blocking.
-pub fn is_cached(file: &File, position: u64, length: u64) -> bool {
+pub(crate) fn is_cached(file: &File, position: u64, length: u64) -> bool {
     #[repr(C)]
     struct Range {
         offset: u64,
@@ -73,12 +73,8 @@ pub fn is_cached(file: &File, position: u64, length: u64) -> bool {
         .all(|at| matches!(read_if_cached(file, &mut byte, at), Ok(Reading::Bytes(_))))
 }
 
-fn write_vectors(
-    fd: BorrowedFd<'_>,
-    pieces: &[Bytes],
-    position: u64,
-    flags: i32,
-) -> io::Result<()> {
+/// Writes these pieces one after the other from `position`, all of them, without joining them first.
+pub(crate) fn write_gathered(file: &File, pieces: &[Bytes], position: u64) -> io::Result<()> {
     const VECTORS_MAX: usize = 256;
     let mut position = position;
     let mut pieces = pieces.iter();
@@ -100,13 +96,7 @@ fn write_vectors(
         }
         // SAFETY: the vectors point into `pieces`, which outlive the call and are only read.
         let result = unsafe {
-            libc::pwritev2(
-                fd.as_raw_fd(),
-                vectors.as_ptr(),
-                vectors.len() as i32,
-                position as i64,
-                flags,
-            )
+            libc::pwritev(file.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32, position as i64)
         };
         let mut written = match checked(result as _) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -130,18 +120,8 @@ fn write_vectors(
     }
 }
 
-/// Writes these pieces one after the other from `position`, all of them, without joining them first.
-pub fn write_gathered(file: &File, pieces: &[Bytes], position: u64) -> io::Result<()> {
-    write_vectors(std::os::fd::AsFd::as_fd(file), pieces, position, 0)
-}
-
-/// As [`write_gathered`], and on stable storage when it returns (`RWF_DSYNC`).
-pub fn write_gathered_sync(file: &File, pieces: &[Bytes], position: u64) -> io::Result<()> {
-    write_vectors(std::os::fd::AsFd::as_fd(file), pieces, position, libc::RWF_DSYNC)
-}
-
 /// Reserves the blocks of a file, so that a full device says so now.
-pub fn allocate(file: &File, length: u64) -> io::Result<()> {
+pub(crate) fn allocate(file: &File, length: u64) -> io::Result<()> {
     // SAFETY: no pointers.
     let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length as i64) };
     match checked(result.into()) {
@@ -152,7 +132,7 @@ pub fn allocate(file: &File, length: u64) -> io::Result<()> {
 }
 
 /// Free (usable by us) and total bytes of the file system a directory is on.
-pub fn space_of(directory: &File) -> io::Result<(u64, u64)> {
+pub(crate) fn space_of(directory: &File) -> io::Result<(u64, u64)> {
     // SAFETY: an all-zero statvfs is valid and outlives the call.
     unsafe {
         let mut answer: libc::statvfs = std::mem::zeroed();

@@ -8,16 +8,14 @@ mod file;
 mod process;
 mod socket;
 
-pub use file::{
-    Reading, allocate, is_cached, read_if_cached, space_of, write_gathered, write_gathered_sync,
+pub(super) use file::{Reading, allocate, is_cached, read_if_cached, space_of, write_gathered};
+pub(super) use process::{
+    ignore_broken_pipes, kernel_release, lock_limit, monotonic_nanos, probe_ring, raise_open_files,
+    realtime_millis, tune_allocator,
 };
-pub use process::{
-    ignore_broken_pipes, kernel_release, lock_limit, monotonic_nanos, open_files_limit, probe_ring,
-    raise_open_files, realtime_millis, tune_allocator,
-};
-pub use socket::{
+pub(super) use socket::{
     Sent, bind, eventfd, keep_alive, listen, local_address, peer_address, send_file, send_gather,
-    set_no_delay, signal_eventfd,
+    set_buffers, set_no_delay, signal_eventfd,
 };
 
 use std::io;

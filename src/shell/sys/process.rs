@@ -14,14 +14,14 @@ fn clock(id: libc::clockid_t) -> libc::timespec {
 
 /// CLOCK_MONOTONIC in nanoseconds.
 #[must_use]
-pub fn monotonic_nanos() -> u64 {
+pub(crate) fn monotonic_nanos() -> u64 {
     let time = clock(libc::CLOCK_MONOTONIC);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
 /// CLOCK_REALTIME in milliseconds since 1970.
 #[must_use]
-pub fn realtime_millis() -> i64 {
+pub(crate) fn realtime_millis() -> i64 {
     let time = clock(libc::CLOCK_REALTIME);
     time.tv_sec * 1000 + time.tv_nsec / 1_000_000
 }
@@ -34,18 +34,12 @@ fn limit(resource: libc::__rlimit_resource_t) -> io::Result<libc::rlimit> {
 }
 
 /// Soft limit of locked memory in bytes (RLIMIT_MEMLOCK).
-pub fn lock_limit() -> io::Result<u64> {
+pub(crate) fn lock_limit() -> io::Result<u64> {
     Ok(limit(libc::RLIMIT_MEMLOCK)?.rlim_cur)
 }
 
-/// Soft and hard limit of open descriptors (RLIMIT_NOFILE).
-pub fn open_files_limit() -> io::Result<(u64, u64)> {
-    let limit = limit(libc::RLIMIT_NOFILE)?;
-    Ok((limit.rlim_cur, limit.rlim_max))
-}
-
 /// Raises the soft limit of open descriptors to the hard one and returns it.
-pub fn raise_open_files() -> io::Result<u64> {
+pub(crate) fn raise_open_files() -> io::Result<u64> {
     let mut limit = limit(libc::RLIMIT_NOFILE)?;
     if limit.rlim_cur < limit.rlim_max {
         limit.rlim_cur = limit.rlim_max;
@@ -58,7 +52,7 @@ pub fn raise_open_files() -> io::Result<u64> {
 /// Keeps freed frame buffers in the heap instead of giving their pages back: touching a fresh page
 /// costs several times what copying into a warm one does, and a busy broker frees and takes the
 /// same sizes all day.
-pub fn tune_allocator() {
+pub(crate) fn tune_allocator() {
     #[cfg(target_env = "gnu")]
     // SAFETY: called before other threads exist; the values are within glibc's bounds.
     unsafe {
@@ -69,7 +63,7 @@ pub fn tune_allocator() {
 
 /// `uname -r`.
 #[must_use]
-pub fn kernel_release() -> String {
+pub(crate) fn kernel_release() -> String {
     std::fs::read_to_string("/proc/sys/kernel/osrelease")
         .map(|text| text.trim().to_owned())
         .unwrap_or_else(|_| "unknown".to_owned())
@@ -77,12 +71,12 @@ pub fn kernel_release() -> String {
 
 /// Tries to make the smallest ring, as the kernel sees it: what glommio would meet with a panic
 /// comes back as a value.
-pub fn probe_ring() -> io::Result<()> {
+pub(crate) fn probe_ring() -> io::Result<()> {
     io_uring::IoUring::new(1).map(drop)
 }
 
 /// Lets writes to a closed socket or pipe fail with an error instead of ending the process.
-pub fn ignore_broken_pipes() {
+pub(crate) fn ignore_broken_pipes() {
     // SAFETY: replaces the disposition of one signal by "ignore"; no handler is involved.
     unsafe {
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);

@@ -10,7 +10,7 @@ use super::checked;
 
 /// What a non-blocking send came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
+pub(crate) enum Sent {
     /// So many bytes went to the kernel.
     Bytes(usize),
     /// The socket buffer is full.
@@ -19,7 +19,7 @@ pub enum Sent {
 
 /// An eventfd with count 0. Blocking: a ring that reads an eventfd marked non-blocking gets EAGAIN
 /// instead of waiting.
-pub fn eventfd() -> io::Result<OwnedFd> {
+pub(crate) fn eventfd() -> io::Result<OwnedFd> {
     // SAFETY: no pointers; the returned descriptor is new and owned by nobody else.
     unsafe {
         let fd = checked(libc::eventfd(0, libc::EFD_CLOEXEC).into())?;
@@ -28,7 +28,7 @@ pub fn eventfd() -> io::Result<OwnedFd> {
 }
 
 /// Adds one to an eventfd and so wakes whoever reads it.
-pub fn signal_eventfd(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn signal_eventfd(fd: BorrowedFd<'_>) -> io::Result<()> {
     let one = 1_u64.to_ne_bytes();
     // SAFETY: the buffer outlives the call.
     unsafe { checked(libc::write(fd.as_raw_fd(), one.as_ptr().cast(), one.len()) as _) }.map(drop)
@@ -54,7 +54,7 @@ fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Resu
 /// A stream socket bound to `address`, not yet listening. `share_port` lets other sockets of this
 /// process bind the same port (SO_REUSEPORT). SO_REUSEADDR is always set, so that connections of an
 /// earlier broker in TIME_WAIT are no obstacle.
-pub fn bind(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
+pub(crate) fn bind(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no pointers; the returned descriptor is new and owned by nobody else.
     let fd = unsafe {
@@ -98,14 +98,30 @@ pub fn bind(address: SocketAddr, share_port: bool) -> io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// Sets the sizes of a socket's buffers where they are given.
+pub(crate) fn set_buffers(
+    fd: BorrowedFd<'_>,
+    send_bytes: Option<u32>,
+    receive_bytes: Option<u32>,
+) -> io::Result<()> {
+    let clamp = |bytes: u32| i32::try_from(bytes).unwrap_or(i32::MAX);
+    if let Some(bytes) = send_bytes {
+        set_option(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, clamp(bytes))?;
+    }
+    if let Some(bytes) = receive_bytes {
+        set_option(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, clamp(bytes))?;
+    }
+    Ok(())
+}
+
 /// Lets peers connect to a bound socket.
-pub fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
+pub(crate) fn listen(fd: BorrowedFd<'_>, backlog: i32) -> io::Result<()> {
     // SAFETY: no pointers.
     unsafe { checked(libc::listen(fd.as_raw_fd(), backlog).into()) }.map(drop)
 }
 
 /// The address a socket is bound to.
-pub fn local_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn local_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     TcpListener::from(fd.try_clone_to_owned()?).local_addr()
 }
 
@@ -117,18 +133,18 @@ fn with_stream<T>(fd: BorrowedFd<'_>, f: impl FnOnce(&TcpStream) -> T) -> T {
 }
 
 /// Who is at the other end.
-pub fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
+pub(crate) fn peer_address(fd: BorrowedFd<'_>) -> io::Result<SocketAddr> {
     with_stream(fd, TcpStream::peer_addr)
 }
 
 /// Sends small segments at once (TCP_NODELAY): replies are whole when they are handed over.
-pub fn set_no_delay(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn set_no_delay(fd: BorrowedFd<'_>) -> io::Result<()> {
     with_stream(fd, |stream| stream.set_nodelay(true))
 }
 
 /// Lets the kernel find out about peers that vanished without a word: first probe after two
 /// minutes of silence, given up after five unanswered ones 15 s apart.
-pub fn keep_alive(fd: BorrowedFd<'_>) -> io::Result<()> {
+pub(crate) fn keep_alive(fd: BorrowedFd<'_>) -> io::Result<()> {
     set_option(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, 120)?;
     set_option(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, 15)?;
@@ -147,7 +163,11 @@ fn sent(result: io::Result<usize>) -> io::Result<Sent> {
 
 /// Sends these pieces now, as far as the socket buffer takes them. `more`: a file range follows, so
 /// the kernel may wait for it before it sends a short segment.
-pub fn send_gather(fd: BorrowedFd<'_>, pieces: &[io::IoSlice<'_>], more: bool) -> io::Result<Sent> {
+pub(crate) fn send_gather(
+    fd: BorrowedFd<'_>,
+    pieces: &[io::IoSlice<'_>],
+    more: bool,
+) -> io::Result<Sent> {
     // SAFETY: an all-zero msghdr is valid; `IoSlice` has the layout of iovec by std's promise; the
     // slices outlive the call and are only read.
     unsafe {
@@ -164,7 +184,7 @@ pub fn send_gather(fd: BorrowedFd<'_>, pieces: &[io::IoSlice<'_>], more: bool) -
 
 /// Sends up to `length` bytes of a file from `position` on a non-blocking socket, without passing
 /// them through this process. `Sent::Bytes(0)` with a non-zero `length` means the file ends before.
-pub fn send_file(
+pub(crate) fn send_file(
     socket: BorrowedFd<'_>,
     file: &File,
     position: u64,
