@@ -1,0 +1,416 @@
+//! Starts the shards, one glommio executor each, and ends them.
+//!
+//! Order: the machine is checked, the port is tried, every shard makes its ring and its engine, and
+//! only when all of them are up does any of them listen.
+//!
+//! Placement: executors are fenced to all online processors and pin themselves to one after their
+//! rings are made. A kernel worker of a ring inherits the affinity its thread had when the ring was
+//! made; pinned earlier, the workers that flush files would compete with the shard for its core.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::AtomicUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use glommio::{CpuSet, ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
+use tracing::{error, info, warn};
+
+use super::background::Background;
+use super::connection::Listener;
+use super::data_directory::DataDirectory;
+use super::disk::{self, Disk, JournalFiles, JournalOptions, Place};
+use super::fatal::{self, ExitStatus};
+use super::mesh::{self, Mesh};
+use super::ring::Ring;
+use super::signals::{self, StopSwitch};
+use super::turn::{Parts, Shard};
+use super::watch::{Pulse, Watchdog};
+use super::{hot, limits_check, sys};
+use crate::ids::ShardId;
+use crate::limits;
+use crate::shard::engine::Engine;
+
+/// Threads per shard for work that blocks.
+const BLOCKING_THREADS: usize = 4;
+/// Memory per executor that glommio registers with its rings; they only read eventfds here.
+const GLOMMIO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Connections that may wait to be accepted; more than Kafka's 50, because clients of a restarted
+/// broker come back all at once.
+const BACKLOG: u32 = 4096;
+
+/// How to run.
+#[derive(Debug)]
+pub struct ShellOptions {
+    /// Where clients connect. Port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Opened, and so locked.
+    pub data: DataDirectory,
+    /// One shard each, pinned to this processor.
+    pub cpus: Vec<usize>,
+    /// Largest request frame, in bytes (`socket.request.max.bytes`).
+    pub request_bytes_max: usize,
+    /// Length of a journal file, in bytes.
+    pub journal_file_bytes: u64,
+    /// Connections that may wait to be accepted, per shard (`socket.listen.backlog.size`).
+    pub backlog: u32,
+    /// Size of each socket's send buffer; `None` leaves it to the kernel.
+    pub send_buffer_bytes: Option<u32>,
+    /// Size of each socket's receive buffer; `None` leaves it to the kernel.
+    pub receive_buffer_bytes: Option<u32>,
+}
+
+impl ShellOptions {
+    /// Defaults on the first `shards` processors.
+    #[must_use]
+    pub fn new(listen: SocketAddr, data: DataDirectory, shards: u16) -> ShellOptions {
+        let online = online_cpus();
+        ShellOptions {
+            listen,
+            data,
+            cpus: (0..usize::from(shards)).map(|shard| online[shard % online.len()]).collect(),
+            request_bytes_max: limits::REQUEST_BYTES_MAX,
+            journal_file_bytes: limits::JOURNAL_FILE_BYTES,
+            backlog: BACKLOG,
+            send_buffer_bytes: None,
+            receive_buffer_bytes: None,
+        }
+    }
+}
+
+/// The processors this process may run on; never empty.
+#[must_use]
+pub fn online_cpus() -> Vec<usize> {
+    let cpus: Vec<usize> =
+        core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|core| core.id).collect();
+    if cpus.is_empty() { vec![0] } else { cpus }
+}
+
+/// Why the shards could not be started.
+#[derive(Debug)]
+pub struct StartError {
+    /// Exit status.
+    pub status: ExitStatus,
+    /// One line.
+    pub reason: String,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+fn failed(status: ExitStatus, reason: impl fmt::Display) -> StartError {
+    StartError { status, reason: reason.to_string() }
+}
+
+/// Shards at work.
+pub struct Running {
+    /// Where clients connect.
+    pub address: SocketAddr,
+    switch: Arc<StopSwitch>,
+    executors: Vec<ExecutorJoinHandle<()>>,
+    watchdog: Watchdog,
+    /// Keeps the data directory locked.
+    _data: Arc<DataDirectory>,
+}
+
+impl Running {
+    /// Stops the shards when it is thrown.
+    #[must_use]
+    pub fn switch(&self) -> Arc<StopSwitch> {
+        Arc::clone(&self.switch)
+    }
+
+    /// Waits until every shard has ended.
+    pub fn join(self) -> ExitStatus {
+        let mut status = ExitStatus::Stopped;
+        for executor in self.executors {
+            if let Err(error) = executor.join() {
+                error!(%error, "a shard did not end in order");
+                status = ExitStatus::Start;
+            }
+        }
+        self.watchdog.stop();
+        status
+    }
+}
+
+/// What a shard reports while it comes up.
+enum Report {
+    Up,
+    Listening,
+    Failed(String),
+}
+
+/// Starts one shard per processor of the options. `make` is called once in each shard's own thread,
+/// so an engine need not be `Send`.
+pub fn start<E, F>(options: ShellOptions, make: F) -> Result<Running, StartError>
+where
+    E: Engine + 'static,
+    F: Fn(ShardId) -> Result<E, String> + Send + Sync + 'static,
+{
+    let ShellOptions {
+        listen,
+        data,
+        cpus,
+        request_bytes_max,
+        journal_file_bytes,
+        backlog,
+        send_buffer_bytes,
+        receive_buffer_bytes,
+    } = options;
+    let count = u16::try_from(cpus.len())
+        .ok()
+        .filter(|count| (1..=limits::SHARDS_MAX).contains(count))
+        .ok_or_else(|| failed(ExitStatus::Usage, format_args!("{} shards", cpus.len())))?;
+    let given_up = limits_check::check(cpus.len())
+        .map_err(|unfit| StartError { status: unfit.status, reason: unfit.reason })?;
+    for line in given_up {
+        warn!("{line}");
+    }
+    sys::tune_allocator();
+    let root = data.root().to_owned();
+    disk::make_directory(&root, data.incarnation()).map_err(|error| {
+        failed(ExitStatus::DataDirectory, format_args!("making the journal directory: {error}"))
+    })?;
+    let direct = disk::takes_direct_writes(&root.join("journal"));
+    if !direct {
+        warn!(
+            "the file system of {} has no direct I/O: every group commit costs a flush on a kernel \
+             worker; put the data directory on ext4 or XFS",
+            root.display()
+        );
+    }
+    let (address, sockets) = bind_all(listen, count)?;
+    for socket in &sockets {
+        // Accepted sockets inherit both.
+        sys::set_buffers(socket.as_fd(), send_buffer_bytes, receive_buffer_bytes)
+            .map_err(|error| failed(ExitStatus::Port, format_args!("socket buffers: {error}")))?;
+    }
+    let online = CpuSet::online().map_err(|error| failed(ExitStatus::Start, error))?;
+    let data = Arc::new(data);
+    let (meshes, doors) = mesh::full::<E::Message>(count);
+    let switch = Arc::new(StopSwitch::new(Arc::clone(&doors)));
+    let make = Arc::new(make);
+    let old_journal_users = Arc::new(AtomicUsize::new(cpus.len()));
+    let (reports, reported) = channel();
+    let mut pulses = Vec::new();
+    let mut gates = Vec::new();
+    let mut executors = Vec::new();
+    for (shard, (mesh, socket)) in meshes.into_iter().zip(sockets).enumerate() {
+        let pulse = Arc::new(Pulse::default());
+        let (gate, opened) = channel();
+        let place = Place {
+            root: root.clone(),
+            shard: ShardId(shard as u16),
+            incarnation: data.incarnation(),
+            old_journal_users: Arc::clone(&old_journal_users),
+        };
+        let seed = Seed {
+            place: Arc::new(place),
+            cpu: cpus[shard],
+            socket,
+            mesh,
+            pulse: Arc::clone(&pulse),
+            request_bytes_max,
+            backlog,
+            journal: JournalOptions { file_bytes: journal_file_bytes, direct },
+            reports: reports.clone(),
+            // Only `Sync` things may be captured by reference in the executor's future.
+            opened: Mutex::new(opened),
+            switch: Arc::clone(&switch),
+        };
+        let make = Arc::clone(&make);
+        let executor = LocalExecutorBuilder::new(Placement::Fenced(online.clone()))
+            .name(&format!("shard-{shard}"))
+            .io_memory(GLOMMIO_MEMORY_BYTES)
+            .blocking_thread_pool_placement(PoolPlacement::Unbound(BLOCKING_THREADS))
+            .spawn(move || seed.grow(make))
+            .map_err(|error| failed(ExitStatus::Start, error))?;
+        pulses.push(pulse);
+        gates.push(gate);
+        executors.push(executor);
+    }
+    drop(reports);
+    let all = |expected: fn(&Report) -> bool| -> Result<(), StartError> {
+        for _ in 0..count {
+            match reported.recv() {
+                Ok(report) if expected(&report) => {}
+                Ok(Report::Failed(reason)) => return Err(failed(ExitStatus::Start, reason)),
+                Ok(_) | Err(_) => {
+                    return Err(failed(ExitStatus::Start, "a shard ended while it came up"));
+                }
+            }
+        }
+        Ok(())
+    };
+    // Gates dropped by an early return let the shards that are up end again.
+    all(|report| matches!(report, Report::Up))?;
+    for gate in &gates {
+        // A shard that is gone says so in the next report.
+        let _ = gate.send(());
+    }
+    all(|report| matches!(report, Report::Listening))?;
+    let watchdog = Watchdog::start(pulses, doors)
+        .map_err(|error| failed(ExitStatus::Start, format_args!("the watchdog: {error}")))?;
+    Ok(Running { address, switch, executors, watchdog, _data: data })
+}
+
+/// Starts, serves until a signal asks to stop, and returns the status to exit with.
+pub fn run<E, F>(options: ShellOptions, make: F) -> ExitStatus
+where
+    E: Engine + 'static,
+    F: Fn(ShardId) -> Result<E, String> + Send + Sync + 'static,
+{
+    fatal::abort_on_panic();
+    let shards = options.cpus.len();
+    let running = match start(options, make) {
+        Ok(running) => running,
+        Err(error) => {
+            error!("{error}");
+            return error.status;
+        }
+    };
+    if let Err(error) = signals::listen(running.switch()) {
+        error!(%error, "cannot listen for signals");
+        return ExitStatus::Start;
+    }
+    info!(address = %running.address, shards, "serving");
+    let status = running.join();
+    info!("stopped");
+    status
+}
+
+/// One listening socket per shard on the same port.
+fn bind_all(listen: SocketAddr, count: u16) -> Result<(SocketAddr, Vec<OwnedFd>), StartError> {
+    let taken = |error: io::Error| {
+        let reason = match error.raw_os_error() {
+            Some(libc::EADDRINUSE) => format!(
+                "port {} of {} is taken by another program; stop it or choose another port with \
+                 --listen",
+                listen.port(),
+                listen.ip()
+            ),
+            Some(libc::EACCES) => format!(
+                "port {} may not be opened by this user; choose one above 1023 with --listen",
+                listen.port()
+            ),
+            _ => format!("cannot listen on {listen}: {error}"),
+        };
+        failed(ExitStatus::Port, reason)
+    };
+    // Sockets that share a port bind beside those of another broker of the same user without an
+    // error, and take half of its connections. One that does not share tells.
+    let probe = sys::bind(listen, false).map_err(taken)?;
+    sys::listen(probe.as_fd(), 1).map_err(taken)?;
+    let address = sys::local_address(probe.as_fd()).map_err(taken)?;
+    drop(probe);
+    let sockets = (0..count)
+        .map(|_| sys::bind(address, true))
+        .collect::<io::Result<Vec<OwnedFd>>>()
+        .map_err(taken)?;
+    Ok((address, sockets))
+}
+
+/// What a shard is grown from, in its own thread.
+struct Seed<M> {
+    place: Arc<Place>,
+    cpu: usize,
+    socket: OwnedFd,
+    mesh: Mesh<M>,
+    pulse: Arc<Pulse>,
+    request_bytes_max: usize,
+    backlog: u32,
+    journal: JournalOptions,
+    reports: Sender<Report>,
+    opened: Mutex<Receiver<()>>,
+    switch: Arc<StopSwitch>,
+}
+
+impl<M: Send + 'static> Seed<M> {
+    async fn grow<E, F>(self, make: Arc<F>)
+    where
+        E: Engine<Message = M> + 'static,
+        F: Fn(ShardId) -> Result<E, String>,
+    {
+        let reports = self.reports.clone();
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        let switch = Arc::clone(&self.switch);
+        let shard = self.place.shard;
+        drop(opened);
+        let opened = self.opened;
+        let parts = Seed::<M>::parts(
+            self.place,
+            self.cpu,
+            Listener::new(self.socket, self.backlog),
+            self.mesh,
+            self.pulse,
+            (self.request_bytes_max, self.journal),
+            make,
+        )
+        .await;
+        let mut grown = match parts {
+            Ok(grown) => grown,
+            Err(reason) => {
+                // If nobody listens any more, the start has failed already.
+                let _ = reports.send(Report::Failed(format!("shard {shard}: {reason}")));
+                return;
+            }
+        };
+        let _ = reports.send(Report::Up);
+        let go = opened.lock().unwrap_or_else(PoisonError::into_inner).recv().is_ok();
+        if !go {
+            return;
+        }
+        let report = match grown.listen() {
+            Ok(()) => Report::Listening,
+            Err(error) => Report::Failed(format!("shard {shard} cannot listen: {error}")),
+        };
+        let _ = reports.send(report);
+        drop(reports);
+        hot::run(&mut grown, &|| switch.is_asked()).await;
+        grown.mesh.door().close();
+    }
+
+    async fn parts<E, F>(
+        place: Arc<Place>,
+        cpu: usize,
+        listener: Listener,
+        mesh: Mesh<M>,
+        pulse: Arc<Pulse>,
+        (frame_bytes_max, journal): (usize, JournalOptions),
+        make: Arc<F>,
+    ) -> Result<Shard<E>, String>
+    where
+        E: Engine<Message = M> + 'static,
+        F: Fn(ShardId) -> Result<E, String>,
+    {
+        let ring = Ring::new().map_err(|error| format!("its io_uring: {error}"))?;
+        if !core_affinity::set_for_current(core_affinity::CoreId { id: cpu }) {
+            warn!(cpu, "cannot pin a shard to its processor");
+        }
+        // The first park of an executor registers a memory barrier, which takes 10 ms and more.
+        glommio::timer::sleep(Duration::from_millis(1)).await;
+        mesh.door().open(&ring);
+        let engine = make(place.shard)?;
+        let background = Background::new(Arc::clone(ring.event()));
+        Shard::new(Parts {
+            ring,
+            engine,
+            listener,
+            mesh,
+            disk: Disk::new(Arc::clone(&place)),
+            journal: JournalFiles::new(place, journal),
+            background,
+            pulse,
+            frame_bytes_max,
+        })
+        .map_err(|error| format!("its receive buffers: {error}"))
+    }
+}

@@ -1,0 +1,239 @@
+//! A partition's directory: segments and their indexes written and flushed, and Kafka's small files
+//! beside them. Everything here blocks and runs in the background.
+
+use std::collections::BTreeMap;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt};
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use crate::ids::Offset;
+use crate::log::{FileKind, SegmentWrite, file_name};
+use crate::shard::engine::{FileOutcome, PartitionDirectory};
+use crate::shell::data_directory::{
+    self, DELETED_SUFFIX, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX,
+};
+use crate::shell::sys;
+
+/// A segment's three files, open for writing.
+struct Open {
+    log: File,
+    index: File,
+    time_index: File,
+}
+
+/// What is known of a partition's files between its jobs.
+#[derive(Default)]
+pub(super) struct PartitionFiles {
+    open: BTreeMap<Offset, Open>,
+    /// Files were made since the directory was last flushed.
+    names_unflushed: bool,
+    /// The directory itself was made since the data directory was last flushed.
+    directory_unflushed: bool,
+    /// Text of `leader-epoch-checkpoint`, if it was written in this life.
+    epochs: Option<String>,
+}
+
+impl PartitionFiles {
+    /// Segments open for writing.
+    pub(super) fn open_count(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Closes what is open; it is opened again when needed.
+    pub(super) fn close(&mut self) {
+        self.open.clear();
+    }
+
+    /// Whether nothing is lost when this is dropped.
+    pub(super) fn is_forgettable(&self) -> bool {
+        self.open.is_empty()
+            && !self.names_unflushed
+            && !self.directory_unflushed
+            && self.epochs.is_none()
+    }
+
+    /// `FileWork::Write`.
+    pub(super) fn write(
+        &mut self,
+        root: &Path,
+        directory: &PartitionDirectory,
+        write: &SegmentWrite,
+    ) -> io::Result<()> {
+        let path = root.join(&directory.name);
+        if write.create {
+            self.make_directory(&path, directory)?;
+            self.open.remove(&write.segment);
+        }
+        if !self.open.contains_key(&write.segment) {
+            let open = self.open_segment(&path, write.segment, write.create)?;
+            self.open.insert(write.segment, open);
+        }
+        let open = self.open.get(&write.segment).expect("opened just now");
+        sys::write_gathered(&open.log, &write.pieces, write.position.into())?;
+        open.index.write_all_at(&write.index_entries, write.index_position.into())?;
+        open.time_index
+            .write_all_at(&write.time_index_entries, write.time_index_position.into())?;
+        if write.seals {
+            // Bytes behind the end are left by a crash and an earlier life of the same segment.
+            let end = |position: u32, length: usize| u64::from(position) + length as u64;
+            open.log.set_len(end(write.position, write.bytes()))?;
+            open.index.set_len(end(write.index_position, write.index_entries.len()))?;
+            let length = write.time_index_entries.len();
+            open.time_index.set_len(end(write.time_index_position, length))?;
+            self.open.remove(&write.segment);
+        }
+        Ok(())
+    }
+
+    fn make_directory(&mut self, path: &Path, directory: &PartitionDirectory) -> io::Result<()> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Ok(()) => self.directory_unflushed = true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+        let metadata = path.join(PARTITION_METADATA);
+        // A crash may have left the directory with an empty file, or without one.
+        let text = data_directory::partition_metadata(directory.at.topic);
+        let found = fs::read_to_string(&metadata).unwrap_or_default();
+        if found != text {
+            if let Some(other) = data_directory::parse_partition_metadata(&found) {
+                return Err(io::Error::other(format!("the directory belongs to topic {other}")));
+            }
+            let file = File::create(&metadata)?;
+            file.write_all_at(text.as_bytes(), 0)?;
+            file.sync_data()?;
+            self.names_unflushed = true;
+        }
+        Ok(())
+    }
+
+    fn open_segment(&mut self, path: &Path, segment: Offset, create: bool) -> io::Result<Open> {
+        let open = |kind| {
+            OpenOptions::new()
+                .write(true)
+                .create(create)
+                .truncate(create)
+                .open(path.join(file_name(segment, kind)))
+        };
+        let files = Open {
+            log: open(FileKind::Log)?,
+            index: open(FileKind::Index)?,
+            time_index: open(FileKind::TimeIndex)?,
+        };
+        self.names_unflushed |= create;
+        Ok(files)
+    }
+
+    /// `FileWork::Flush`.
+    pub(super) fn flush(
+        &mut self,
+        root: &Path,
+        directory: &PartitionDirectory,
+        segments: &[Offset],
+        epochs: &str,
+    ) -> io::Result<()> {
+        let path = root.join(&directory.name);
+        for segment in segments {
+            if let Some(open) = self.open.get(segment) {
+                open.log.sync_data()?;
+                open.index.sync_data()?;
+                open.time_index.sync_data()?;
+                continue;
+            }
+            for kind in FileKind::ALL {
+                let file =
+                    OpenOptions::new().write(true).open(path.join(file_name(*segment, kind)))?;
+                file.sync_data()?;
+            }
+        }
+        if self.epochs.as_deref() != Some(epochs) {
+            let target = path.join(EPOCH_CHECKPOINT);
+            let temporary = path.join(format!("{EPOCH_CHECKPOINT}{TEMPORARY_SUFFIX}"));
+            let file = File::create(&temporary)?;
+            file.write_all_at(epochs.as_bytes(), 0)?;
+            file.sync_data()?;
+            fs::rename(&temporary, &target)?;
+            self.epochs = Some(epochs.to_owned());
+            self.names_unflushed = true;
+        }
+        if self.names_unflushed {
+            data_directory::sync_directory(&path)?;
+            self.names_unflushed = false;
+        }
+        if self.directory_unflushed {
+            data_directory::sync_directory(root)?;
+            self.directory_unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// `FileWork::DeleteSegments`.
+    pub(super) fn delete_segments(
+        &mut self,
+        root: &Path,
+        directory: &PartitionDirectory,
+        segments: &[Offset],
+    ) -> io::Result<()> {
+        let path = root.join(&directory.name);
+        for segment in segments {
+            self.open.remove(segment);
+            for kind in FileKind::ALL {
+                match fs::remove_file(path.join(file_name(*segment, kind))) {
+                    Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `FileWork::DeleteDirectory`, up to the durable new name. What is left to be unlinked, if it
+    /// was ours.
+    pub(super) fn rename_away(
+        &mut self,
+        root: &Path,
+        directory: &PartitionDirectory,
+    ) -> io::Result<Option<PathBuf>> {
+        let path = root.join(&directory.name);
+        let text = match fs::read_to_string(path.join(PARTITION_METADATA)) {
+            Ok(text) => text,
+            // No directory, or one that a crash left without the file; the latter is removed too,
+            // since its name is ours.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(error),
+        };
+        let owner = data_directory::parse_partition_metadata(&text);
+        if owner.is_some_and(|owner| owner != directory.at.topic) {
+            return Ok(None);
+        }
+        *self = PartitionFiles::default();
+        let id: String = directory.at.topic.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let target = root.join(format!("{}.{id}{DELETED_SUFFIX}", directory.name));
+        match fs::remove_dir_all(&target) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        match fs::rename(&path, &target) {
+            Ok(()) => {
+                data_directory::sync_directory(root)?;
+                Ok(Some(target))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// `FileWork::ReadIndexes`.
+pub(super) fn read_indexes(
+    root: &Path,
+    directory: &PartitionDirectory,
+    segment: Offset,
+) -> io::Result<FileOutcome> {
+    let path = root.join(&directory.name);
+    let read = |kind| fs::read(path.join(file_name(segment, kind))).map(Bytes::from);
+    Ok(FileOutcome::Indexes { offsets: read(FileKind::Index)?, times: read(FileKind::TimeIndex)? })
+}

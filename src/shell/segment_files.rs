@@ -1,0 +1,161 @@
+//! Segment files opened for reading: a bounded table, and the background work that opens them and
+//! brings cold ranges into the page cache.
+//!
+//! Nothing here blocks the hot task: a file that is not open is opened in the background, by the
+//! same work that warms the range somebody waits for.
+//!
+//! A file is deleted by its owner shard while others may still hold it open, which keeps its blocks
+//! on the device. So a file that nobody read for [`IDLE`] is closed.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ids::{Offset, TopicPartition};
+use crate::shard::engine::FileRange;
+use crate::time::Instant;
+
+/// Files kept open per shard.
+pub(super) const OPEN_FILES_MAX: usize = 1024;
+/// How long an unread file stays open.
+pub(super) const IDLE: Duration = Duration::from_secs(30);
+/// How much of a cold range is brought in at a time.
+pub(super) const WARM_BYTES: u32 = 2 * 1024 * 1024;
+
+/// Names a segment file.
+pub(super) type SegmentKey = (TopicPartition, Offset);
+
+struct Open {
+    file: Arc<File>,
+    used: Instant,
+}
+
+/// The open segment files of a shard.
+#[derive(Default)]
+pub(super) struct SegmentFiles {
+    open: BTreeMap<SegmentKey, Open>,
+    swept: Instant,
+}
+
+impl SegmentFiles {
+    /// The key of a range's file.
+    #[must_use]
+    pub(super) fn key(range: &FileRange) -> SegmentKey {
+        (range.directory.at, range.segment)
+    }
+
+    /// The file, if it is open.
+    pub(super) fn file(&mut self, key: SegmentKey, now: Instant) -> Option<Arc<File>> {
+        let open = self.open.get_mut(&key)?;
+        open.used = now;
+        Some(Arc::clone(&open.file))
+    }
+
+    /// Keeps a file open, closing the one that was read longest ago if there are too many.
+    pub(super) fn insert(&mut self, key: SegmentKey, file: Arc<File>, now: Instant) {
+        if self.open.len() >= OPEN_FILES_MAX && !self.open.contains_key(&key) {
+            let oldest = self.open.iter().min_by_key(|(_, open)| open.used);
+            if let Some(oldest) = oldest.map(|(key, _)| *key) {
+                self.open.remove(&oldest);
+            }
+        }
+        self.open.insert(key, Open { file, used: now });
+    }
+
+    /// Forgets one segment: it is being deleted.
+    pub(super) fn forget(&mut self, key: SegmentKey) {
+        self.open.remove(&key);
+    }
+
+    /// Forgets all segments of a partition.
+    pub(super) fn forget_partition(&mut self, at: TopicPartition) {
+        let from = (at, Offset(i64::MIN));
+        let keys: Vec<SegmentKey> =
+            self.open.range(from..).map(|(key, _)| *key).take_while(|key| key.0 == at).collect();
+        for key in keys {
+            self.open.remove(&key);
+        }
+    }
+
+    /// Closes files nobody read for a while; does something every few seconds only.
+    pub(super) fn sweep(&mut self, now: Instant) {
+        if now.since(self.swept) < IDLE / 4 {
+            return;
+        }
+        self.swept = now;
+        self.open.retain(|_, open| now.since(open.used) < IDLE);
+    }
+}
+
+/// Opens a segment file unless `file` is it already, and reads a range of it so that its pages are
+/// in the page cache. Blocks.
+pub(super) fn warm(
+    path: &Path,
+    file: Option<Arc<File>>,
+    position: u32,
+    length: u32,
+) -> io::Result<Arc<File>> {
+    let file = match file {
+        Some(file) => file,
+        None => Arc::new(File::open(path)?),
+    };
+    let mut scratch = vec![0; 256 * 1024];
+    let mut position = u64::from(position);
+    let end = position + u64::from(length);
+    while position < end {
+        let wanted = scratch.len().min((end - position) as usize);
+        match file.read_at(&mut scratch[..wanted], position) {
+            // Whether the file is long enough is decided where it is sent.
+            Ok(0) => break,
+            Ok(count) => position += count as u64,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{PartitionId, TopicId};
+
+    fn file() -> Arc<File> {
+        Arc::new(File::open("/dev/null").unwrap())
+    }
+
+    fn key(partition: i32, segment: i64) -> SegmentKey {
+        let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(partition) };
+        (at, Offset(segment))
+    }
+
+    #[test]
+    fn the_file_read_longest_ago_makes_room() {
+        let mut files = SegmentFiles::default();
+        for at in 0..OPEN_FILES_MAX as u64 {
+            files.insert(key(0, at as i64), file(), Instant(at));
+        }
+        assert!(files.file(key(0, 0), Instant(1_000_000)).is_some());
+        files.insert(key(1, 0), file(), Instant(1_000_001));
+        assert!(files.file(key(0, 0), Instant(1_000_002)).is_some());
+        assert!(files.file(key(0, 1), Instant(1_000_002)).is_none());
+    }
+
+    #[test]
+    fn a_partition_is_forgotten_alone_and_idle_files_are_closed() {
+        let mut files = SegmentFiles::default();
+        files.insert(key(0, 0), file(), Instant(0));
+        files.insert(key(1, 0), file(), Instant(0));
+        files.insert(key(1, 9), file(), Instant(0));
+        files.insert(key(2, 0), file(), Instant(0) + IDLE);
+        files.forget_partition(key(1, 0).0);
+        assert_eq!(files.open.len(), 2);
+        files.sweep(Instant(0) + IDLE);
+        assert!(files.file(key(0, 0), Instant(0)).is_none());
+        assert!(files.file(key(2, 0), Instant(0)).is_some());
+    }
+}

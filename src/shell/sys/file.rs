@@ -1,0 +1,142 @@
+//! Files.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+
+use bytes::Bytes;
+
+use super::checked;
+
+/// What a read that must not block came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// So many bytes were read; 0 at the end of the file.
+    Bytes(usize),
+    /// The pages are not in memory (or the file system cannot tell).
+    Cold,
+}
+
+/// Reads what the page cache holds, without waiting for the device (`preadv2(RWF_NOWAIT)`).
+pub(crate) fn read_if_cached(file: &File, buffer: &mut [u8], position: u64) -> io::Result<Reading> {
+    let vector = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    // SAFETY: the buffer is borrowed mutably for the call and its length is given.
+    let result = unsafe {
+        libc::preadv2(file.as_raw_fd(), &raw const vector, 1, position as i64, libc::RWF_NOWAIT)
+    };
+    match checked(result as _) {
+        Ok(count) => Ok(Reading::Bytes(count)),
+        Err(error) => match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EOPNOTSUPP | libc::EINTR) => Ok(Reading::Cold),
+            _ => Err(error),
+        },
+    }
+}
+
+/// Whether a whole range is in the page cache, by `cachestat(2)` (Linux 6.5) or, where the kernel
+/// does not have it, by reading its first and last byte without blocking.
+pub(crate) fn is_cached(file: &File, position: u64, length: u64) -> bool {
+    #[repr(C)]
+    struct Range {
+        offset: u64,
+        length: u64,
+    }
+    #[repr(C)]
+    #[derive(Default)]
+    struct Statistics {
+        cached: u64,
+        dirty: u64,
+        writeback: u64,
+        evicted: u64,
+        recently_evicted: u64,
+    }
+    /// Its number is the same on every architecture.
+    const SYS_CACHESTAT: libc::c_long = 451;
+    const PAGE: u64 = 4096;
+    if length == 0 {
+        return true;
+    }
+    let start = position / PAGE * PAGE;
+    let end = (position + length).next_multiple_of(PAGE);
+    let range = Range { offset: start, length: end - start };
+    let mut statistics = Statistics::default();
+    // SAFETY: both structures have the layout of the kernel's interface and outlive the call.
+    let result = unsafe {
+        libc::syscall(SYS_CACHESTAT, file.as_raw_fd(), &raw const range, &raw mut statistics, 0)
+    };
+    if result == 0 {
+        return statistics.cached >= (end - start) / PAGE;
+    }
+    let mut byte = [0];
+    [position, position + length - 1]
+        .into_iter()
+        .all(|at| matches!(read_if_cached(file, &mut byte, at), Ok(Reading::Bytes(_))))
+}
+
+/// Writes these pieces one after the other from `position`, all of them, without joining them first.
+pub(crate) fn write_gathered(file: &File, pieces: &[Bytes], position: u64) -> io::Result<()> {
+    const VECTORS_MAX: usize = 256;
+    let mut position = position;
+    let mut pieces = pieces.iter();
+    // Bytes of the first vector that an earlier, short write took.
+    let mut vectors: Vec<libc::iovec> = Vec::new();
+    loop {
+        while vectors.len() < VECTORS_MAX {
+            match pieces.next() {
+                Some(piece) if piece.is_empty() => {}
+                Some(piece) => vectors.push(libc::iovec {
+                    iov_base: piece.as_ptr().cast_mut().cast(),
+                    iov_len: piece.len(),
+                }),
+                None => break,
+            }
+        }
+        if vectors.is_empty() {
+            return Ok(());
+        }
+        // SAFETY: the vectors point into `pieces`, which outlive the call and are only read.
+        let result = unsafe {
+            libc::pwritev(file.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32, position as i64)
+        };
+        let mut written = match checked(result as _) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        position += written as u64;
+        let mut whole = 0;
+        for vector in &mut vectors {
+            if written < vector.iov_len {
+                // SAFETY: stays within the piece, since `written` is less than its length.
+                vector.iov_base = unsafe { vector.iov_base.cast::<u8>().add(written) }.cast();
+                vector.iov_len -= written;
+                break;
+            }
+            written -= vector.iov_len;
+            whole += 1;
+        }
+        vectors.drain(..whole);
+    }
+}
+
+/// Reserves the blocks of a file, so that a full device says so now.
+pub(crate) fn allocate(file: &File, length: u64) -> io::Result<()> {
+    // SAFETY: no pointers.
+    let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length as i64) };
+    match checked(result.into()) {
+        // Not every file system can; the zeroes written afterwards then do the same.
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
+        other => other.map(drop),
+    }
+}
+
+/// Free (usable by us) and total bytes of the file system a directory is on.
+pub(crate) fn space_of(directory: &File) -> io::Result<(u64, u64)> {
+    // SAFETY: an all-zero statvfs is valid and outlives the call.
+    unsafe {
+        let mut answer: libc::statvfs = std::mem::zeroed();
+        checked(libc::fstatvfs(directory.as_raw_fd(), &raw mut answer).into())?;
+        Ok((answer.f_bavail * answer.f_frsize, answer.f_blocks * answer.f_frsize))
+    }
+}
