@@ -21,6 +21,7 @@ pub mod boot;
 pub mod data_directory;
 pub mod fatal;
 mod limits_check;
+pub mod restore;
 pub mod signals;
 
 pub mod clock;
