@@ -218,7 +218,7 @@ impl<T: Rebuild> Rebuild for Option<T> {
 
 impl<'a, T: Value<'a> + Rebuild> Rebuild for Array<'a, T> {
     fn rebuild(&self) -> Self {
-        self.iter().map(|element| element.rebuild()).collect::<Vec<_>>().into()
+        self.iter().map(|element| element.rebuild()).collect()
     }
 }
 
