@@ -52,17 +52,18 @@
 //! | 8 | u64 | incarnation |
 //! | 16 | u64 | file number |
 //! | 24 | u64 | group sequence: 1 for the first of the incarnation, rising by one |
-//! | 32 | u64 | highest group sequence known durable when this group was issued |
-//! | 40 | u16 | shard |
-//! | 42 | u8 | lane |
-//! | 43 | u8 | 0 |
-//! | 44 | u32 | block in the file at which this group starts |
-//! | 48 | u32 | header CRC of the previous group; 0 before the first |
-//! | 52 | u32 | entry count |
-//! | 56 | u32 | bytes of all entries |
-//! | 60 | u32 | CRC32C of all entries |
-//! | 64 | u32 | CRC32C of bytes 0 to 64, which covers the entries through their CRC |
-//! | 68 | u32 | 0 |
+//! | 32 | u64 | sequence of the first group in this file |
+//! | 40 | u64 | highest group sequence known durable when this group was issued |
+//! | 48 | u16 | shard |
+//! | 50 | u8 | lane |
+//! | 51 | u8 | 0 |
+//! | 52 | u32 | block in the file at which this group starts |
+//! | 56 | u32 | header CRC of the previous group; 0 before the first |
+//! | 60 | u32 | entry count |
+//! | 64 | u32 | bytes of all entries |
+//! | 68 | u32 | CRC32C of all entries |
+//! | 72 | u32 | CRC32C of bytes 0 to 72, which covers the entries through their CRC |
+//! | 76 | u32 | 0 |
 //!
 //! An entry is 48 bytes and the payload:
 //!
@@ -79,8 +80,8 @@
 //!
 //! Why each field of the group header is there: incarnation, shard, lane and file number tell the
 //! group from what the recycled file held before; the block tells it from a write that the device
-//! sent elsewhere; sequence and previous CRC make it the exact successor; the durable sequence lets
-//! replay tell a group that was still in flight (nobody was told) from one that was acknowledged
+//! sent elsewhere; sequence and previous CRC make it the exact successor, and the file's first
+//! sequence does it where the files before are gone; the durable sequence lets replay tell a group that was still in flight (nobody was told) from one that was acknowledged
 //! and has rotted (somebody must be told).
 
 #![warn(clippy::indexing_slicing)]
@@ -103,6 +104,15 @@ mod merge;
 
 mod dump;
 
+#[cfg(test)]
+mod append_tests;
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod memory_disk;
+#[cfg(test)]
+mod restart_tests;
+
 pub use append::{Action, Journal, JournalOptions, Refusal};
 pub use buffer::GroupBuffer;
 pub use coverage::Coverage;
@@ -110,7 +120,7 @@ pub use dump::{Dumped, dump};
 pub use entry::{Entry, EntryKind, FileNumber, GroupSequence, Lane, Slot, file_name};
 pub use files::CheckpointDemand;
 pub use format::{ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, HeaderFault};
-pub use merge::{Gap, Merge, Placed};
+pub use merge::{Gap, Merge, Placed, RecoveredEnd};
 pub use plan::{Chain, Plan, PlanFault, plan};
 pub use replay::{Lost, ReadRequest, Replay, ReplayEnd, ReplayedEntry};
 pub use walk::Stop;

@@ -136,7 +136,7 @@ pub(super) fn header_at(
 }
 
 /// Looks at `bytes`, which start at `position` of a file with `file_bytes` and hold at least one
-/// block. Without `expected` any sequence will do.
+/// block. Without `expected` it is the first group of the file, whatever its sequence.
 pub(super) fn step<'a>(
     bytes: &'a [u8],
     position: u64,
@@ -148,14 +148,12 @@ pub(super) fn step<'a>(
         Ok(found) => found,
         Err(stop) => return Step::Stop(stop),
     };
-    if let Some(expected) = expected {
-        if header.sequence != expected.sequence {
-            let (expected, found) = (expected.sequence, header.sequence);
-            return Step::Stop(Stop::Gap { expected, found });
-        }
-        if header.previous_crc != expected.previous_crc {
-            return Step::Stop(Stop::BrokenChain);
-        }
+    let sequence = expected.map_or(header.file_first, |expected| expected.sequence);
+    if header.sequence != sequence {
+        return Step::Stop(Stop::Gap { expected: sequence, found: header.sequence });
+    }
+    if expected.is_some_and(|expected| expected.previous_crc != header.previous_crc) {
+        return Step::Stop(Stop::BrokenChain);
     }
     let used = u64::from(header.entries_bytes) + GROUP_HEADER_BYTES as u64;
     let used = usize::try_from(used).unwrap_or(usize::MAX);
