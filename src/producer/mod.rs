@@ -32,5 +32,10 @@ mod snapshot;
 mod table;
 mod window;
 
+#[cfg(test)]
+mod kafka_tests;
+#[cfg(test)]
+mod model_tests;
+
 pub use snapshot::{BatchSnapshot, ProducerSnapshot, ProducerTableSnapshot};
 pub use table::{ProducerTable, Refusal, Verdict};
