@@ -200,7 +200,10 @@ impl Replay {
                 return self.end_file(Stop::EndOfFile);
             }
             if rest.len() < JOURNAL_BLOCK_BYTES {
-                return if is_short { self.end_file(Stop::ShortFile) } else { () };
+                if is_short {
+                    self.end_file(Stop::ShortFile);
+                }
+                return;
             }
             match step(rest, self.position, header.file_bytes, &identity, self.expected) {
                 Step::Group(group) => {
