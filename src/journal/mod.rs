@@ -19,6 +19,18 @@
 //! - A lane that is written without device flush reports `durable` for groups that a power cut can
 //!   still take. The machine is the same; the promise is the caller's.
 //!
+//! # Restart
+//!
+//! 1. Read the first block of every journal file and [`plan`]. Read each [`Chain`] with [`Replay`],
+//!    side by side if wanted. A [`Lost`] in the flushed lane or a [`PlanFault`] is for the operator.
+//! 2. Offer the entries to a [`Merge`], incarnation by incarnation, and apply what it yields. This
+//!    relies on the leader epoch of every partition rising with every start.
+//! 3. Make durable what was replayed: flush every journal file, or the segments. It may have been
+//!    read from a cache that the next power cut empties, with new records already behind it.
+//! 4. Make the new incarnation durable, make the [`Journal`]s, and let each
+//!    [`adopt`](Journal::adopt) the files that bear its shard and lane in their names. Files of
+//!    shards that no longer exist are removed once their entries are in the segments, oldest first.
+//!
 //! # Format
 //!
 //! All integers are little-endian. A file is a sequence of blocks of

@@ -178,3 +178,71 @@ pub(super) fn step<'a>(
     let successor = Expected { sequence, previous_crc: crc };
     Step::Group(Group { header, successor, bytes: whole_blocks(used), entries })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory_disk::{BLOCK, Disk, Driver, options, partition};
+    use super::*;
+
+    /// The first two groups of a file, and what they have in common.
+    fn two_groups() -> (Vec<u8>, Identity) {
+        let mut disk = Disk::default();
+        let mut driver = Driver::new(options(4, Lane::Flushed));
+        for base in 0..2 {
+            driver.append(partition(0), base, base + 1, &[7; 5000]).unwrap();
+            driver.settle(&mut disk);
+        }
+        let file = disk.files.into_values().next().unwrap();
+        let (incarnation, shard) = (Incarnation(4), ShardId(0));
+        (file, Identity { incarnation, shard, lane: Lane::Flushed, file: FileNumber(1) })
+    }
+
+    fn stop(bytes: &[u8], position: u64, identity: &Identity, expected: Option<Expected>) -> Stop {
+        match step(bytes, position, 8 * BLOCK, identity, expected) {
+            Step::Stop(stop) => stop,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_field_of_a_header_is_looked_at() {
+        let (file, identity) = two_groups();
+        let first = &file[BLOCK as usize..];
+        let Step::Group(group) = step(first, BLOCK, 8 * BLOCK, &identity, None) else { panic!() };
+        let next = group.successor;
+        let second = &first[group.bytes..];
+        let position = BLOCK + group.bytes as u64;
+        assert!(matches!(step(second, position, 8 * BLOCK, &identity, Some(next)), Step::Group(_)));
+        let others = [
+            Identity { incarnation: Incarnation(3), ..identity },
+            Identity { shard: ShardId(1), ..identity },
+            Identity { lane: Lane::Unflushed, ..identity },
+            Identity { file: FileNumber(2), ..identity },
+        ];
+        for other in &others {
+            assert_eq!(stop(second, position, other, Some(next)), Stop::Stale);
+        }
+        assert_eq!(stop(second, position + BLOCK, &identity, Some(next)), Stop::Stale);
+        let later = Expected { sequence: GroupSequence(3), ..next };
+        let gap = Stop::Gap { expected: GroupSequence(3), found: GroupSequence(2) };
+        assert_eq!(stop(second, position, &identity, Some(later)), gap);
+        let earlier = Expected { sequence: GroupSequence(1), ..next };
+        let gap = Stop::Gap { expected: GroupSequence(1), found: GroupSequence(2) };
+        assert_eq!(stop(second, position, &identity, Some(earlier)), gap);
+        // The second group of a file is not its first.
+        assert_eq!(stop(second, position, &identity, None), gap);
+        let other = Expected { previous_crc: next.previous_crc ^ 1, ..next };
+        assert_eq!(stop(second, position, &identity, Some(other)), Stop::BrokenChain);
+    }
+
+    #[test]
+    fn a_group_longer_than_what_was_read_says_how_much_it_needs() {
+        let (file, identity) = two_groups();
+        let piece = &file[BLOCK as usize..2 * BLOCK as usize];
+        let needed = step(piece, BLOCK, 8 * BLOCK, &identity, None);
+        assert!(matches!(needed, Step::Need(8192)), "{needed:?}");
+        // But not more than the file has.
+        let stop = step(piece, BLOCK, 2 * BLOCK, &identity, None);
+        assert!(matches!(stop, Step::Stop(Stop::CorruptEntries)), "{stop:?}");
+    }
+}
