@@ -8,7 +8,7 @@ use ringmain::stdx::prng::Prng;
 use crate::consume::{LATEST, deal, fetch_shape, offsets};
 use crate::failure::Failure;
 use crate::options::{Acks, LatencyOptions, LoadOptions, Rate};
-use crate::produce::{Content, describe, prepare, producing, timing, workers};
+use crate::produce::{Content, Prepared, describe, prepare, producing, timing, workers};
 use crate::report::Report;
 use crate::run::drive;
 use crate::tally::Clock;
@@ -48,8 +48,8 @@ pub(crate) fn run(options: &LatencyOptions) -> Result<(), Failure> {
     let timing = timing(clock, limits);
     let threads = placement.threads.clamp(1, load.connections());
     let content = Content::Stamped { run };
-    let writing =
-        producing(target, &load, limits, &mut control, &topic, &content, (clock, timing), threads)?;
+    let prepared = Prepared { target, load: &load, limits, topic: &topic, clock, timing };
+    let writing = producing(&prepared, &mut control, &content, threads)?;
     let shape = fetch_shape(&control, &topic, fetch)?;
     let mut reading = Vec::new();
     for shares in deal(partitions, options.consumers, threads) {

@@ -98,6 +98,9 @@ fn malformed(failure: Failure) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, failure.to_string())
 }
 
+/// What gets the bytes that pass; `None` drops them.
+type Each<'a> = Option<&'a mut dyn FnMut(&[u8])>;
+
 /// One connection.
 struct Session {
     stream: TcpStream,
@@ -133,7 +136,7 @@ impl Session {
     }
 
     /// Takes `count` bytes, handing them to `each` in pieces, or dropping them unseen.
-    fn pass(&mut self, count: usize, mut each: Option<&mut dyn FnMut(&[u8])>) -> io::Result<()> {
+    fn pass(&mut self, count: usize, mut each: Each<'_>) -> io::Result<()> {
         if count > self.frame_left {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "a field ends past the frame"));
         }

@@ -62,17 +62,24 @@ pub(crate) enum Content {
     Stamped { run: u64 },
 }
 
+/// A run of producers, prepared.
+pub(crate) struct Prepared<'a> {
+    pub(crate) target: &'a TargetOptions,
+    pub(crate) load: &'a LoadOptions,
+    pub(crate) limits: &'a LimitOptions,
+    pub(crate) topic: &'a Topic,
+    pub(crate) clock: Clock,
+    pub(crate) timing: Timing,
+}
+
 /// The writing halves of `threads` workers.
 pub(crate) fn producing(
-    target: &TargetOptions,
-    load: &LoadOptions,
-    limits: &LimitOptions,
+    prepared: &Prepared<'_>,
     control: &mut Control,
-    topic: &Topic,
     content: &Content,
-    (clock, timing): (Clock, Timing),
     threads: usize,
 ) -> Result<Vec<Producing>, Failure> {
+    let Prepared { target, load, limits, topic, clock, timing } = *prepared;
     let version = topic.version(control.versions.pick(&PRODUCE)?);
     let records_per_request = load.records_per_request();
     let requests = limits.records.map(|records| records.div_ceil(records_per_request));
@@ -181,8 +188,8 @@ pub(crate) fn run(options: &ProduceOptions) -> Result<(), Failure> {
     let clock = Clock::start();
     let timing = timing(clock, limits);
     let content = Content::Prepared(Arc::new(templates));
-    let halves =
-        producing(target, load, limits, &mut control, &topic, &content, (clock, timing), threads)?;
+    let prepared = Prepared { target, load, limits, topic: &topic, clock, timing };
+    let halves = producing(&prepared, &mut control, &content, threads)?;
     let (sender, news) = channel();
     let count = halves.len();
     let halves = halves.into_iter().map(Some).collect();

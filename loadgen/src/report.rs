@@ -89,11 +89,13 @@ impl Report<'_> {
                 grouped((side.requests as f64 / seconds) as u64),
             );
         }
-        let _ = writeln!(
-            text,
-            "\n{:<12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
-            "ms", "p50", "p90", "p99", "p99.9", "max", "mean"
-        );
+        if !self.rows().is_empty() {
+            let _ = writeln!(
+                text,
+                "\n{:<12} {:>10} {:>10} {:>10} {:>10} {:>10} {:>10}",
+                "ms", "p50", "p90", "p99", "p99.9", "max", "mean"
+            );
+        }
         for (name, latency) in self.rows() {
             let [p50, p90, p99, p999] =
                 [0.5, 0.9, 0.99, 0.999].map(|quantile| latency.quantile_ms(quantile));

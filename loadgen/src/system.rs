@@ -18,8 +18,10 @@ pub(crate) fn is_interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Makes the first SIGINT or SIGTERM end the run in order, and the second one end the process.
+/// Makes the first SIGINT or SIGTERM from now on end the run in order, and the second one end the
+/// process.
 pub(crate) fn catch_interrupts() {
+    INTERRUPTED.store(false, Ordering::Relaxed);
     for signal in [libc::SIGINT, libc::SIGTERM] {
         // SAFETY: an all-zero sigaction is a valid value of that plain C struct; the handler only
         // stores to an atomic, which is async-signal-safe.

@@ -195,10 +195,6 @@ impl<'a> Decoder<'a> {
         }
         Ok(())
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -222,7 +218,7 @@ mod tests {
             assert_eq!(decoder.array().ok(), Some(300));
             assert_eq!(decoder.take(300).ok(), Some([9; 300].as_slice()));
             assert!(decoder.tags().is_ok());
-            assert!(decoder.is_empty());
+            assert!(decoder.rest.is_empty());
         }
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::codec::{Decoder, Encoder};
 use super::connection::{FRAME_BYTES_MAX, connect};
@@ -207,8 +207,22 @@ impl Control {
         refuse(&format!("creating topic {name} with {partitions} partitions"), code)
     }
 
-    /// A new producer id.
+    /// A new producer id, as soon as the broker has one to give.
     pub(crate) fn init_producer_id(&mut self) -> Result<ProducerIdentity, Failure> {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            match self.try_init_producer_id() {
+                Err(Failure::Refused { code, .. })
+                    if code.is_retriable() && Instant::now() < give_up =>
+                {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn try_init_producer_id(&mut self) -> Result<ProducerIdentity, Failure> {
         let version = self.versions.pick(&INIT_PRODUCER_ID)?;
         let (code, identity) = self.call(
             &INIT_PRODUCER_ID,

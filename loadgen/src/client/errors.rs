@@ -9,7 +9,6 @@ pub(crate) struct ErrorCode(pub(crate) i16);
 impl ErrorCode {
     pub(crate) const NONE: ErrorCode = ErrorCode(0);
     pub(crate) const OFFSET_OUT_OF_RANGE: ErrorCode = ErrorCode(1);
-    pub(crate) const CORRUPT_MESSAGE: ErrorCode = ErrorCode(2);
     pub(crate) const UNKNOWN_TOPIC_OR_PARTITION: ErrorCode = ErrorCode(3);
     pub(crate) const LEADER_NOT_AVAILABLE: ErrorCode = ErrorCode(5);
     pub(crate) const UNSUPPORTED_VERSION: ErrorCode = ErrorCode(35);
@@ -19,7 +18,6 @@ impl ErrorCode {
     pub(crate) const INVALID_PRODUCER_EPOCH: ErrorCode = ErrorCode(47);
     pub(crate) const UNKNOWN_PRODUCER_ID: ErrorCode = ErrorCode(59);
     pub(crate) const PRODUCER_FENCED: ErrorCode = ErrorCode(90);
-    pub(crate) const UNKNOWN_TOPIC_ID: ErrorCode = ErrorCode(100);
 
     pub(crate) fn is_error(self) -> bool {
         self != ErrorCode::NONE

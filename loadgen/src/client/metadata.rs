@@ -18,7 +18,29 @@ pub(crate) struct Topic {
     pub(crate) brokers: BTreeMap<i32, String>,
 }
 
+/// How long a topic may take to come up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 impl Topic {
+    /// Waits until every leader serves its partitions: metadata names it as soon as the controller
+    /// has chosen it, which is before it knows.
+    fn wait_for_leaders(&self) -> Result<(), Failure> {
+        let give_up = Instant::now() + PATIENCE;
+        for (node, partitions) in self.by_leader() {
+            let mut control = Control::open(self.address(node)?, PATIENCE)?;
+            loop {
+                let listed = control.list_offsets(&self.topic.name, &partitions, -1)?;
+                let refused = listed.iter().find(|(_, code, _)| code.is_error());
+                let Some((partition, code, _)) = refused else { break };
+                if !code.is_retriable() || Instant::now() > give_up {
+                    refuse(&format!("ListOffsets of partition {partition}"), *code)?;
+                }
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+        Ok(())
+    }
+
     /// Partition count.
     pub(crate) fn partitions(&self) -> i32 {
         self.leaders.len() as i32
@@ -157,9 +179,11 @@ impl Control {
             Ok(topic) => Ok(topic),
             Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
                 self.create_topic(name, partitions, replication, configs)?;
-                self.topic_when_ready(name, Duration::from_secs(30))
+                let topic = self.topic_when_ready(name, PATIENCE)?;
+                topic.wait_for_leaders()?;
+                Ok(topic)
             }
-            Err(_) => self.topic_when_ready(name, Duration::from_secs(30)),
+            Err(_) => self.topic_when_ready(name, PATIENCE),
         }
     }
 }

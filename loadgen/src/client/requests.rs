@@ -230,7 +230,6 @@ pub(crate) struct FetchedPartition<'a> {
     pub(crate) partition: i32,
     pub(crate) code: ErrorCode,
     pub(crate) high_watermark: i64,
-    pub(crate) log_start_offset: i64,
     pub(crate) records: &'a [u8],
 }
 
@@ -308,7 +307,9 @@ impl FetchShape {
                 let code = ErrorCode(body.i16()?);
                 let high_watermark = body.i64()?;
                 body.i64()?; // last stable offset
-                let log_start_offset = if version >= 5 { body.i64()? } else { 0 };
+                if version >= 5 {
+                    body.i64()?; // log start offset
+                }
                 for _ in 0..body.array()? {
                     body.i64()?;
                     body.i64()?;
@@ -319,13 +320,7 @@ impl FetchShape {
                 }
                 let records = body.bytes()?;
                 body.tags()?;
-                on_partition(FetchedPartition {
-                    partition,
-                    code,
-                    high_watermark,
-                    log_start_offset,
-                    records,
-                })?;
+                on_partition(FetchedPartition { partition, code, high_watermark, records })?;
             }
             body.tags()?;
         }

@@ -253,10 +253,9 @@ impl Reply<'_> {
             )));
         };
         walk(fetched.records, |batch| self.on_batch(&batch, &mut state))?;
-        if let Some(from) = state.repeat_from {
-            if state.next_offset >= fetched.high_watermark {
-                state.next_offset = from;
-            }
+        let at_end = state.next_offset >= fetched.high_watermark;
+        if let Some(from) = state.repeat_from.filter(|_| at_end) {
+            state.next_offset = from;
         }
         if let Some(slot) = at.and_then(|at| self.partitions.get_mut(at)) {
             *slot = state;

@@ -147,8 +147,14 @@ pub(crate) struct Producing {
     random: Prng,
     /// Some request was acknowledged: errors are then counted, not fatal.
     any_success: bool,
+    /// There is more to send without waiting for anything.
+    busy: bool,
+    /// All lanes have had their first requests.
+    primed: bool,
 }
 
+/// Rounds of sending on one lane before other lanes have their turn.
+const SENDS_WITHOUT_ANSWER: usize = 16;
 const REPLY_BUFFER_BYTES: usize = 64 * 1024;
 /// Errors before the first success that end the run.
 const ERRORS_BEFORE_SUCCESS_MAX: u64 = 10;
@@ -215,6 +221,8 @@ impl Producing {
             clock: setup.clock,
             random: setup.random,
             any_success: false,
+            busy: false,
+            primed: false,
         })
     }
 
@@ -253,6 +261,7 @@ impl Producing {
     /// When something is to be done even if no socket is ready.
     pub(super) fn wake_ns(&self, timing: &Timing) -> u64 {
         match &self.schedule {
+            None if self.busy => 0,
             Some(schedule) if self.may_schedule(schedule.next_ns(), timing) => schedule.next_ns(),
             _ => u64::MAX,
         }
@@ -268,9 +277,21 @@ impl Producing {
         if self.schedule.is_some() {
             return self.dispatch_due(now_ns, timing, counts);
         }
+        // Later on, answers make lanes send; only without answers there is always more to do.
+        if self.primed && self.shape.acks != 0 {
+            return Ok(());
+        }
+        self.primed = true;
+        self.busy = false;
         for lane in 0..self.lanes.len() {
-            self.refill(lane, now_ns, timing)?;
-            self.flush(lane, now_ns, timing, counts)?;
+            for _ in 0..SENDS_WITHOUT_ANSWER {
+                if !self.refill(lane, now_ns, timing)? {
+                    break;
+                }
+                self.flush(lane, now_ns, timing, counts)?;
+                // Without acknowledgements the lane may be free again at once.
+                self.busy |= self.lanes.get(lane).is_some_and(|lane| lane.pending.is_empty());
+            }
         }
         Ok(())
     }
@@ -281,8 +302,7 @@ impl Producing {
         timing: &Timing,
         counts: &mut Counts,
     ) -> Result<(), Failure> {
-        loop {
-            let Some(schedule) = &mut self.schedule else { break };
+        while let Some(schedule) = &mut self.schedule {
             let intended_ns = schedule.next_ns();
             let over = timing.stop_ns.is_some_and(|stop| intended_ns >= stop);
             if intended_ns > now_ns || over || self.requests == Some(0) {
