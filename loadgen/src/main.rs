@@ -34,7 +34,10 @@ use options::{Command, Options};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    system::catch_interrupts();
+    // The null broker has nothing to end in order: signals just end it.
+    if !matches!(options.command, Command::NullSink(_) | Command::NullSource(_)) {
+        system::catch_interrupts();
+    }
     let result = match &options.command {
         Command::Produce(options) => produce::run(options),
         Command::Consume(options) => consume::run(options),
