@@ -25,7 +25,7 @@ pub(crate) fn offsets(
 ) -> Result<Vec<i64>, Failure> {
     let mut offsets = vec![0; topic.leaders.len()];
     for (node, partitions) in topic.by_leader() {
-        let mut control = Control::open(topic.address(node)?, target.request_timeout())?;
+        let mut control = target.open(topic.address(node)?)?;
         let listed = control.list_offsets(&topic.topic.name, &partitions, timestamp)?;
         let mut answered = 0;
         for (partition, code, offset) in listed {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::client::control::Control;
+use crate::client::requests::ALL;
 use crate::failure::Failure;
 
 /// Load generator and checker for any broker that speaks Kafka's protocol.
@@ -56,9 +58,18 @@ pub(crate) struct TargetOptions {
     /// How long the broker may take to accept a connection or to answer.
     #[arg(long, value_name = "MS", default_value_t = 30_000)]
     pub(crate) request_timeout_ms: u32,
+    /// Highest version of an API to use, e.g. Produce=9: to send two brokers the same bytes.
+    /// May be repeated.
+    #[arg(long = "api-version", value_name = "API=VERSION", value_parser = parse_version)]
+    pub(crate) version_caps: Vec<(i16, i16)>,
 }
 
 impl TargetOptions {
+    /// Connects to one broker of the cluster.
+    pub(crate) fn open(&self, address: &str) -> Result<Control, Failure> {
+        Control::open(address, self.request_timeout(), &self.version_caps)
+    }
+
     pub(crate) fn request_timeout(&self) -> Duration {
         Duration::from_millis(u64::from(self.request_timeout_ms.max(1)))
     }
@@ -172,6 +183,9 @@ pub(crate) struct LimitOptions {
     /// Seconds before the measured part, which count for nothing.
     #[arg(long, default_value_t = 0.0)]
     pub(crate) warmup_seconds: f64,
+    /// Seconds after the end in which answers are still waited for.
+    #[arg(long, default_value_t = 10.0)]
+    pub(crate) drain_seconds: f64,
 }
 
 impl LimitOptions {
@@ -180,6 +194,10 @@ impl LimitOptions {
         let default = if self.records.is_some() { 0.0 } else { 10.0 };
         let seconds = self.seconds.unwrap_or(default);
         (seconds > 0.0).then_some((seconds * 1e9) as u64)
+    }
+
+    pub(crate) fn drain_ns(&self) -> u64 {
+        (self.drain_seconds.max(0.0) * 1e9) as u64
     }
 
     pub(crate) fn warmup_ns(&self) -> u64 {
@@ -529,6 +547,15 @@ fn parse_bytes(text: &str) -> Result<u64, String> {
         _ => return Err("a size such as 1024, 16k or 1M".to_owned()),
     };
     number.checked_mul(factor).ok_or_else(|| "too large".to_owned())
+}
+
+fn parse_version(text: &str) -> Result<(i16, i16), String> {
+    let (name, version) = parse_pair(text)?;
+    let api = ALL.iter().find(|api| api.name.eq_ignore_ascii_case(&name));
+    let api = api.ok_or_else(|| format!("{name} is no API that ringload uses"))?;
+    let version = version.parse().ok().filter(|v| (api.lowest..=api.highest).contains(v));
+    let wrong = || format!("ringload speaks {} {} to {}", api.name, api.lowest, api.highest);
+    Ok((api.key, version.ok_or_else(wrong)?))
 }
 
 fn parse_pair(text: &str) -> Result<(String, String), String> {

@@ -22,8 +22,6 @@ use crate::worker::{
 
 /// Time between the end of preparation and the first intended send.
 const START_NS: u64 = 20_000_000;
-/// How long answers are waited for at the end.
-const PATIENCE_NS: u64 = 10_000_000_000;
 
 /// Timing of a run that starts about now.
 pub(crate) fn timing(clock: Clock, limits: &LimitOptions) -> Timing {
@@ -32,13 +30,13 @@ pub(crate) fn timing(clock: Clock, limits: &LimitOptions) -> Timing {
     Timing {
         measure_from_ns,
         stop_ns: limits.measured_ns().map(|measured| measure_from_ns + measured),
-        patience_ns: PATIENCE_NS,
+        patience_ns: limits.drain_ns(),
     }
 }
 
 /// Connects, and finds or creates the topic.
 pub(crate) fn prepare(target: &TargetOptions) -> Result<(Control, Topic), Failure> {
-    let mut control = Control::open(&target.bootstrap, target.request_timeout())?;
+    let mut control = target.open(&target.bootstrap)?;
     let topic = control.topic_or_create(
         &target.topic,
         target.partitions,

@@ -15,19 +15,26 @@ use crate::failure::Failure;
 
 /// Which versions of each API a broker serves.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Versions(BTreeMap<i16, (i16, i16)>);
+pub(crate) struct Versions {
+    served: BTreeMap<i16, (i16, i16)>,
+    /// By API key, the highest version the user wants to be used.
+    caps: Vec<(i16, i16)>,
+}
 
 impl Versions {
     /// The highest version that both sides speak.
     pub(crate) fn pick(&self, api: &Api) -> Result<i16, Failure> {
-        let Some((low, high)) = self.0.get(&api.key) else {
+        let Some((low, high)) = self.served.get(&api.key) else {
             return Err(Failure::Usage(format!("the broker does not serve {}", api.name)));
         };
-        let version = api.highest.min(*high);
+        let cap = self.caps.iter().find(|(key, _)| *key == api.key).map(|(_, cap)| *cap);
+        let version = api.highest.min(*high).min(cap.unwrap_or(i16::MAX));
         if version < api.lowest.max(*low) {
             return Err(Failure::Usage(format!(
-                "the broker serves {} {low} to {high}, ringload speaks {} to {}",
-                api.name, api.lowest, api.highest
+                "the broker serves {} {low} to {high}, ringload would speak {} to {}",
+                api.name,
+                api.lowest,
+                cap.unwrap_or(api.highest)
             )));
         }
         Ok(version)
@@ -51,8 +58,17 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    /// Connects and asks for the broker's versions.
-    pub(crate) fn open(address: &str, timeout: Duration) -> Result<Control, Failure> {
+    /// Another connection, to another broker of the same cluster.
+    pub(crate) fn open_other(&self, address: &str, timeout: Duration) -> Result<Control, Failure> {
+        Control::open(address, timeout, &self.versions.caps)
+    }
+
+    /// Connects and asks for the broker's versions; `caps` limits them by API key.
+    pub(crate) fn open(
+        address: &str,
+        timeout: Duration,
+        caps: &[(i16, i16)],
+    ) -> Result<Control, Failure> {
         let stream = connect(address, timeout)?;
         stream
             .set_read_timeout(Some(timeout))
@@ -62,9 +78,9 @@ impl Control {
             stream,
             address: address.to_owned(),
             correlation_id: 0,
-            versions: Versions::default(),
+            versions: Versions { served: BTreeMap::new(), caps: caps.to_vec() },
         };
-        control.versions = control.api_versions()?;
+        control.versions.served = control.api_versions()?;
         Ok(control)
     }
 
@@ -127,7 +143,7 @@ impl Control {
         decode(&mut body)
     }
 
-    fn api_versions(&mut self) -> Result<Versions, Failure> {
+    fn api_versions(&mut self) -> Result<BTreeMap<i16, (i16, i16)>, Failure> {
         let read = |body: &mut Decoder<'_>| {
             let code = ErrorCode(body.i16()?);
             let mut versions = BTreeMap::new();
@@ -158,7 +174,7 @@ impl Control {
             (code, versions) = self.call(&API_VERSIONS, 0, |_| {}, read)?;
         }
         refuse("ApiVersions", code)?;
-        Ok(Versions(versions))
+        Ok(versions)
     }
 
     /// Creates a topic; a topic that is there already is left alone.

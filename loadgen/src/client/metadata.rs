@@ -24,10 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 impl Topic {
     /// Waits until every leader serves its partitions: metadata names it as soon as the controller
     /// has chosen it, which is before it knows.
-    fn wait_for_leaders(&self) -> Result<(), Failure> {
+    fn wait_for_leaders(&self, asked: &Control) -> Result<(), Failure> {
         let give_up = Instant::now() + PATIENCE;
         for (node, partitions) in self.by_leader() {
-            let mut control = Control::open(self.address(node)?, PATIENCE)?;
+            let mut control = asked.open_other(self.address(node)?, PATIENCE)?;
             loop {
                 let listed = control.list_offsets(&self.topic.name, &partitions, -1)?;
                 let refused = listed.iter().find(|(_, code, _)| code.is_error());
@@ -180,7 +180,7 @@ impl Control {
             Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION) => {
                 self.create_topic(name, partitions, replication, configs)?;
                 let topic = self.topic_when_ready(name, PATIENCE)?;
-                topic.wait_for_leaders()?;
+                topic.wait_for_leaders(self)?;
                 Ok(topic)
             }
             Err(_) => self.topic_when_ready(name, PATIENCE),

@@ -56,7 +56,7 @@ pub(super) fn find_topic(
     patience: Duration,
 ) -> Result<Topic, Failure> {
     persist(patience, || {
-        let mut control = Control::open(&target.bootstrap, target.request_timeout())?;
+        let mut control = target.open(&target.bootstrap)?;
         control.topic_when_ready(name, Duration::ZERO)
     })
 }
@@ -85,7 +85,7 @@ impl<'a> PartitionReader<'a> {
     }
 
     fn connect(&self) -> Result<(Control, FetchShape), Failure> {
-        let mut control = Control::open(&self.target.bootstrap, self.target.request_timeout())?;
+        let mut control = self.target.open(&self.target.bootstrap)?;
         let topic = control.topic_when_ready(&self.topic.topic.name, Duration::ZERO)?;
         if topic.topic.id != self.topic.topic.id {
             return Err(Failure::Violated(format!(
@@ -94,7 +94,7 @@ impl<'a> PartitionReader<'a> {
             )));
         }
         let leader = topic.leaders.get(self.partition as usize).copied().unwrap_or(-1);
-        let control = Control::open(topic.address(leader)?, self.target.request_timeout())?;
+        let control = self.target.open(topic.address(leader)?)?;
         let shape = FetchShape {
             version: topic.version(control.versions.pick(&FETCH)?),
             wait_ms_max: 200,

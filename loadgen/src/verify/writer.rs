@@ -189,8 +189,8 @@ impl<'a> Producer<'a> {
     fn find_identity(&mut self) -> Result<ProducerIdentity, Failure> {
         loop {
             let target = &self.options.target;
-            let result = Control::open(&target.bootstrap, target.request_timeout())
-                .and_then(|mut control| control.init_producer_id());
+            let result =
+                target.open(&target.bootstrap).and_then(|mut control| control.init_producer_id());
             match result {
                 Err(failure) if may_pass(&failure) && !self.is_past_deadline() => {
                     std::thread::sleep(Duration::from_nanos(PAUSE_NS));
@@ -255,8 +255,8 @@ impl<'a> Producer<'a> {
         let known = self.topic.brokers.values().cloned();
         for address in std::iter::once(target.bootstrap.clone()).chain(known) {
             let timeout = target.request_timeout().min(Duration::from_secs(5));
-            let result =
-                Control::open(&address, timeout).and_then(|mut c| c.topic(&self.topic.topic.name));
+            let result = Control::open(&address, timeout, &self.options.target.version_caps)
+                .and_then(|mut c| c.topic(&self.topic.topic.name));
             match result {
                 Ok(Ok(topic)) => {
                     if topic.topic.id != self.topic.topic.id {
@@ -327,10 +327,12 @@ impl<'a> Producer<'a> {
         };
         let timeout = self.options.target.request_timeout().min(Duration::from_secs(5));
         // Versions are asked anew: the broker may have been replaced by another release.
-        let opened = Control::open(&address, timeout).and_then(|control| {
-            let version = self.topic.version(control.versions.pick(&PRODUCE)?);
-            Ok((version, Connection::open(&address, timeout, 4096)?))
-        });
+        let opened = Control::open(&address, timeout, &self.options.target.version_caps).and_then(
+            |control| {
+                let version = self.topic.version(control.versions.pick(&PRODUCE)?);
+                Ok((version, Connection::open(&address, timeout, 4096)?))
+            },
+        );
         match opened {
             Ok((version, connection)) => {
                 self.poller

@@ -64,6 +64,8 @@ pub(crate) struct Fetching {
     records_max: Option<u64>,
     /// Read on until all that was acknowledged has been received.
     follows_producers: bool,
+    /// Since when the producers have nothing more to send.
+    all_sent_since_ns: Option<u64>,
 }
 
 /// Pause after an error that may pass.
@@ -101,7 +103,14 @@ impl Fetching {
             }
         }
         let follows_producers = matches!(inspect, Inspect::Stamps { .. });
-        Ok(Fetching { shape, inspect, lanes, records_max, follows_producers })
+        Ok(Fetching {
+            shape,
+            inspect,
+            lanes,
+            records_max,
+            follows_producers,
+            all_sent_since_ns: None,
+        })
     }
 
     pub(super) fn watch(&self, poller: &Poller, first_token: usize) -> io::Result<()> {
@@ -111,15 +120,17 @@ impl Fetching {
         Ok(())
     }
 
-    pub(super) fn is_done(&self, now_ns: u64, timing: &Timing, shared: &Shared) -> bool {
+    pub(super) fn is_done(&mut self, now_ns: u64, timing: &Timing, shared: &Shared) -> bool {
         let received = shared.received_records.load(Ordering::Relaxed);
         if self.follows_producers {
             let done = shared.producing_done.load(Ordering::Acquire);
             let all_sent = done == shared.producing_workers.load(Ordering::Relaxed);
-            // Twice the patience: the producers' own comes first.
-            let give_up = timing.stop_ns.is_some_and(|s| now_ns > s + 2 * timing.patience_ns);
+            if !all_sent {
+                return false;
+            }
+            let since_ns = *self.all_sent_since_ns.get_or_insert(now_ns);
             let acknowledged = shared.acknowledged_records.load(Ordering::Relaxed);
-            return give_up || all_sent && received >= acknowledged;
+            return received >= acknowledged || now_ns > since_ns + timing.patience_ns;
         }
         timing.stop_ns.is_some_and(|stop| now_ns >= stop)
             || self.records_max.is_some_and(|max| received >= max)

@@ -151,6 +151,8 @@ pub(crate) struct Producing {
     busy: bool,
     /// All lanes have had their first requests.
     primed: bool,
+    /// Since when there is nothing more to send.
+    over_since_ns: Option<u64>,
 }
 
 /// Rounds of sending on one lane before other lanes have their turn.
@@ -223,6 +225,7 @@ impl Producing {
             any_success: false,
             busy: false,
             primed: false,
+            over_since_ns: None,
         })
     }
 
@@ -247,15 +250,16 @@ impl Producing {
     }
 
     /// All is sent and answered, or the patience for answers is over.
-    pub(super) fn is_done(&self, now_ns: u64, timing: &Timing) -> bool {
-        if timing.stop_ns.is_some_and(|stop| now_ns > stop + timing.patience_ns) {
-            return true;
-        }
+    pub(super) fn is_done(&mut self, now_ns: u64, timing: &Timing) -> bool {
         let over = match &self.schedule {
             Some(schedule) => !self.may_schedule(schedule.next_ns(), timing),
             None => !self.may_schedule(now_ns, timing),
         };
-        over && self.unanswered() == 0
+        if !over {
+            return false;
+        }
+        let over_since_ns = *self.over_since_ns.get_or_insert(now_ns);
+        self.unanswered() == 0 || now_ns > over_since_ns + timing.patience_ns
     }
 
     /// When something is to be done even if no socket is ready.
@@ -471,6 +475,7 @@ impl Producing {
         lane.connection.flush()?;
         if self.shape.acks == 0 {
             let written = lane.connection.written_total();
+            let now_ns = self.clock.now_ns().max(now_ns);
             while let Some(sent) = lane.pending.pop_front_if(|sent| sent.mark <= written) {
                 self.any_success = true;
                 complete(&sent, now_ns, timing, counts);
