@@ -105,11 +105,6 @@ pub(crate) fn run(options: &ConsumeOptions) -> Result<(), Failure> {
     let threads = placement.threads.clamp(1, connections.min(partitions.len().max(1)));
     let shape = fetch_shape(&control, &topic, fetch)?;
     let inspect = if fetch.check { Inspect::Check } else { Inspect::Count };
-    let clock = Clock::start();
-    let mut timing = timing(clock, limits);
-    if options.until_end && limits.seconds.is_none() {
-        timing.stop_ns = None;
-    }
     let mut halves = Vec::new();
     for shares in deal(partitions, connections, threads) {
         let fetching = Fetching::open(
@@ -121,6 +116,11 @@ pub(crate) fn run(options: &ConsumeOptions) -> Result<(), Failure> {
             target.request_timeout(),
         )?;
         halves.push(Some(fetching));
+    }
+    let clock = Clock::start();
+    let mut timing = timing(clock, limits, 0);
+    if options.until_end && limits.seconds.is_none() {
+        timing.stop_ns = None;
     }
     let (sender, news) = channel();
     let nothing = halves.iter().map(|_| None).collect();

@@ -8,10 +8,9 @@ use ringmain::stdx::prng::Prng;
 use crate::consume::{LATEST, deal, fetch_shape, offsets};
 use crate::failure::Failure;
 use crate::options::{Acks, LatencyOptions, LoadOptions, Rate};
-use crate::produce::{Content, Prepared, describe, prepare, producing, timing, workers};
+use crate::produce::{Content, Prepared, begin, describe, prepare, producing, workers};
 use crate::report::Report;
 use crate::run::drive;
-use crate::tally::Clock;
 use crate::worker::{FetchPartition, Fetching, Inspect, STAMP_BYTES};
 
 /// Records per second when no rate is given: a closed loop would measure a queue of its own.
@@ -44,12 +43,10 @@ pub(crate) fn run(options: &LatencyOptions) -> Result<(), Failure> {
         .collect();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let run = Prng::new(since.as_nanos() as u64 ^ u64::from(std::process::id())).next_u64();
-    let clock = Clock::start();
-    let timing = timing(clock, limits);
     let threads = placement.threads.clamp(1, load.connections());
     let content = Content::Stamped { run };
-    let prepared = Prepared { target, load: &load, limits, topic: &topic, clock, timing };
-    let writing = producing(&prepared, &mut control, &content, threads)?;
+    let prepared = Prepared { target, load: &load, limits, topic: &topic };
+    let mut writing = producing(&prepared, &mut control, &content, threads)?;
     let shape = fetch_shape(&control, &topic, fetch)?;
     let mut reading = Vec::new();
     for shares in deal(partitions, options.consumers, threads) {
@@ -63,6 +60,7 @@ pub(crate) fn run(options: &LatencyOptions) -> Result<(), Failure> {
         )?;
         reading.push(Some(fetching));
     }
+    let (clock, timing) = begin(&mut writing, &load, limits);
     let (sender, news) = channel();
     let writing = writing.into_iter().map(Some).collect();
     let workers = workers(writing, reading, (clock, timing), &sender);

@@ -22,16 +22,41 @@ use crate::worker::{
 
 /// Time between the end of preparation and the first intended send.
 const START_NS: u64 = 20_000_000;
+/// Sets the random source of payloads apart from that of arrivals.
+const PAYLOAD_SEED: u64 = 0x7061_796c_6f61_6473;
 
-/// Timing of a run that starts about now.
-pub(crate) fn timing(clock: Clock, limits: &LimitOptions) -> Timing {
-    let start_ns = clock.now_ns() + START_NS;
-    let measure_from_ns = start_ns + limits.warmup_ns();
+/// Timing of a run that starts after `delay_ns`.
+pub(crate) fn timing(clock: Clock, limits: &LimitOptions, delay_ns: u64) -> Timing {
+    let measure_from_ns = clock.now_ns() + delay_ns + limits.warmup_ns();
     Timing {
         measure_from_ns,
         stop_ns: limits.measured_ns().map(|measured| measure_from_ns + measured),
         patience_ns: limits.drain_ns(),
     }
+}
+
+/// Starts the clock of a run whose connections are all open, and sets its schedules.
+pub(crate) fn begin(
+    halves: &mut [Producing],
+    load: &LoadOptions,
+    limits: &LimitOptions,
+) -> (Clock, Timing) {
+    let clock = Clock::start();
+    // A closed loop sends at once; a schedule waits until all threads are there.
+    let delay_ns = if load.requests_per_second().is_some() { START_NS } else { 0 };
+    let timing = timing(clock, limits, delay_ns);
+    let start_ns = timing.measure_from_ns - limits.warmup_ns();
+    let mut random = Prng::new(load.seed);
+    let threads = halves.len() as f64;
+    for (thread, half) in halves.iter_mut().enumerate() {
+        let part = half.producer_count() as f64 / load.producers() as f64;
+        let schedule = load.requests_per_second().map(|rate| {
+            let phase = thread as f64 / threads;
+            Schedule::new(load.arrivals, rate * part, start_ns, phase, random.fork())
+        });
+        half.begin(clock, schedule);
+    }
+    (clock, timing)
 }
 
 /// Connects, and finds or creates the topic.
@@ -66,8 +91,6 @@ pub(crate) struct Prepared<'a> {
     pub(crate) load: &'a LoadOptions,
     pub(crate) limits: &'a LimitOptions,
     pub(crate) topic: &'a Topic,
-    pub(crate) clock: Clock,
-    pub(crate) timing: Timing,
 }
 
 /// The writing halves of `threads` workers.
@@ -77,12 +100,11 @@ pub(crate) fn producing(
     content: &Content,
     threads: usize,
 ) -> Result<Vec<Producing>, Failure> {
-    let Prepared { target, load, limits, topic, clock, timing } = *prepared;
+    let Prepared { target, load, limits, topic } = *prepared;
     let version = topic.version(control.versions.pick(&PRODUCE)?);
     let records_per_request = load.records_per_request();
     let requests = limits.records.map(|records| records.div_ceil(records_per_request));
-    let start_ns = timing.measure_from_ns - limits.warmup_ns();
-    let mut random = Prng::new(load.seed);
+    let mut random = Prng::new(load.seed ^ PAYLOAD_SEED);
     let mut halves = Vec::new();
     for thread in 0..threads {
         // Connection c of the run belongs to thread c % threads, producer p to connection
@@ -97,11 +119,6 @@ pub(crate) fn producing(
                 producers.push(Producer::new(identity, topic.partitions(), connection, number));
             }
         }
-        let part = producers.len() as f64 / load.producers() as f64;
-        let schedule = load.requests_per_second().map(|rate| {
-            let phase = thread as f64 / threads as f64;
-            Schedule::new(load.arrivals, rate * part, start_ns, phase, random.fork())
-        });
         let payloads = payloads(load);
         let cargo = match content {
             Content::Prepared(templates) if load.keyed > 0 => Cargo::Keyed(Arc::clone(templates)),
@@ -125,11 +142,9 @@ pub(crate) fn producing(
             producers,
             connections: connections.len(),
             in_flight_max: load.in_flight,
-            schedule,
             requests: requests.map(|requests| share(requests, thread, threads)),
             records_per_request,
             timeout: target.request_timeout(),
-            clock,
             random: random.fork(),
         })?;
         halves.push(producing);
@@ -183,11 +198,10 @@ pub(crate) fn run(options: &ProduceOptions) -> Result<(), Failure> {
         topic.partitions(),
         load.seed,
     );
-    let clock = Clock::start();
-    let timing = timing(clock, limits);
     let content = Content::Prepared(Arc::new(templates));
-    let prepared = Prepared { target, load, limits, topic: &topic, clock, timing };
-    let halves = producing(&prepared, &mut control, &content, threads)?;
+    let prepared = Prepared { target, load, limits, topic: &topic };
+    let mut halves = producing(&prepared, &mut control, &content, threads)?;
+    let (clock, timing) = begin(&mut halves, load, limits);
     let (sender, news) = channel();
     let count = halves.len();
     let halves = halves.into_iter().map(Some).collect();

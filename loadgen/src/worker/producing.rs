@@ -120,12 +120,10 @@ pub(crate) struct ProducingSetup<'a> {
     pub(crate) producers: Vec<Producer>,
     pub(crate) connections: usize,
     pub(crate) in_flight_max: usize,
-    pub(crate) schedule: Option<Schedule>,
     /// Requests to send, if there is an end to them.
     pub(crate) requests: Option<u64>,
     pub(crate) records_per_request: u64,
     pub(crate) timeout: Duration,
-    pub(crate) clock: Clock,
     pub(crate) random: Prng,
 }
 
@@ -216,17 +214,28 @@ impl Producing {
             lane_of,
             producers,
             in_flight_max: setup.in_flight_max,
-            schedule: setup.schedule,
+            schedule: None,
             requests: setup.requests,
             records_per_request: setup.records_per_request,
             requests_scheduled: 0,
-            clock: setup.clock,
+            clock: Clock::start(),
             random: setup.random,
             any_success: false,
             busy: false,
             primed: false,
             over_since_ns: None,
         })
+    }
+
+    /// Sets the clock of the run, and when requests are due; without a schedule the next one is due
+    /// when an earlier one is answered.
+    pub(crate) fn begin(&mut self, clock: Clock, schedule: Option<Schedule>) {
+        self.clock = clock;
+        self.schedule = schedule;
+    }
+
+    pub(crate) fn producer_count(&self) -> usize {
+        self.producers.len()
     }
 
     pub(super) fn lane_count(&self) -> usize {
