@@ -1,1 +1,145 @@
-fn main() {}
+//! The `ringmain` program: arguments, configuration, hand-over.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use clap::{Args, Parser, Subcommand};
+use ringmain::config::Settings;
+use ringmain::shard::Shard;
+use ringmain::shell::boot::{self, ShellOptions, StartError};
+use ringmain::shell::clock;
+use ringmain::shell::data_directory::{DataDirectory, OpenError};
+use ringmain::shell::fatal::ExitStatus;
+use ringmain::shell::restore;
+use tracing::{error, info, warn};
+
+/// A Kafka-protocol event broker: one thread and one io_uring per core.
+#[derive(Debug, Parser)]
+#[command(name = "ringmain", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a broker.
+    Serve(Serve),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// TOML file with Kafka's keys.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where the data lives (log.dirs).
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<String>,
+    /// Where clients connect (listeners).
+    #[arg(long, value_name = "HOST:PORT")]
+    listen: Option<String>,
+    /// What clients are told to connect to (advertised.listeners).
+    #[arg(long, value_name = "HOST:PORT")]
+    advertise: Option<String>,
+    /// Number of shards; one per core if not given (ringmain.shards).
+    #[arg(long, value_name = "N")]
+    shards: Option<u16>,
+    /// Cores to run on, such as 0,2-3 (ringmain.cpus).
+    #[arg(long, value_name = "LIST")]
+    cpus: Option<String>,
+    /// Any other setting.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    settings: Vec<String>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
+    match cli.command {
+        Command::Serve(serve) => run(serve).unwrap_or_else(|error| {
+            error!("{error}");
+            error.status
+        }),
+    }
+    .into()
+}
+
+fn usage(reason: impl std::fmt::Display) -> StartError {
+    StartError { status: ExitStatus::Usage, reason: reason.to_string() }
+}
+
+fn settings(serve: &Serve) -> Result<Settings, StartError> {
+    let text = match &serve.config {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|error| usage(format_args!("{}: {error}", path.display())))?,
+        ),
+        None => None,
+    };
+    let mut overrides = Vec::new();
+    let mut set = |key: &str, value: Option<String>| {
+        overrides.extend(value.map(|value| (key.to_owned(), value)));
+    };
+    set("log.dirs", serve.data_dir.clone());
+    set("listeners", serve.listen.as_ref().map(|address| format!("PLAINTEXT://{address}")));
+    set("advertised.listeners", serve.advertise.as_ref().map(|a| format!("PLAINTEXT://{a}")));
+    set("ringmain.shards", serve.shards.map(|shards| shards.to_string()));
+    set("ringmain.cpus", serve.cpus.clone());
+    for setting in &serve.settings {
+        let (key, value) = setting
+            .split_once('=')
+            .ok_or_else(|| usage(format_args!("--set {setting}: KEY=VALUE is expected")))?;
+        set(key, Some(value.to_owned()));
+    }
+    Settings::parse(text.as_deref(), &overrides).map_err(|errors| {
+        usage(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })
+}
+
+fn run(serve: Serve) -> Result<ExitStatus, StartError> {
+    let settings = settings(&serve)?;
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    let [listener] = settings.listeners.as_slice() else {
+        return Err(usage("exactly one listener is supported"));
+    };
+    let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
+    let listen: SocketAddr = (host, listener.port)
+        .to_socket_addrs()
+        .map_err(|error| usage(format_args!("{host}: {error}")))?
+        .next()
+        .ok_or_else(|| usage(format_args!("{host} has no address")))?;
+    let data = DataDirectory::open(&settings.log_dir).map_err(|error| {
+        let status = match error {
+            OpenError::Locked(_) => ExitStatus::Locked,
+            _ => ExitStatus::DataDirectory,
+        };
+        StartError { status, reason: error.to_string() }
+    })?;
+    let online = boot::online_cpus();
+    let shards = settings.shards.unwrap_or(online.len() as u16);
+    let mut options = ShellOptions::new(listen, data, shards);
+    if !settings.cpus.is_empty() {
+        options.cpus =
+            (0..usize::from(shards)).map(|n| settings.cpus[n % settings.cpus.len()]).collect();
+    }
+    options.request_bytes_max = settings.socket_request_max_bytes;
+    options.journal_file_bytes = settings.journal_file_bytes;
+    let mut random = |bytes: &mut [u8]| {
+        use std::io::Read;
+        std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(bytes)).expect("entropy");
+    };
+    let seeds = restore::seeds(&settings, &options.data, shards, &mut random, clock::now())?;
+    info!(shards, "restored");
+    let seeds: Vec<_> = seeds.into_iter().map(|seed| Mutex::new(Some(seed))).collect();
+    Ok(boot::run(options, move |shard| {
+        let seed = seeds
+            .get(usize::from(shard.0))
+            .and_then(|seed| seed.lock().ok()?.take())
+            .ok_or_else(|| format!("shard {shard} has no seed"))?;
+        Ok(Shard::new(seed, clock::now()))
+    }))
+}

@@ -272,7 +272,7 @@ impl Fetch {
                 last_stable_offset: -1,
                 log_start_offset: -1,
                 preferred_read_replica: -1,
-                records: Records::Hole(0),
+                records: Records::Bytes(&[]),
                 ..Default::default()
             };
             let mut filling = Vec::new();
@@ -314,8 +314,11 @@ impl Fetch {
             if self.incremental && !changed {
                 continue;
             }
-            data.records = Records::Hole(size);
-            fillings.push(filling);
+            // Kafka never sends null records, and some clients do not take them.
+            if size > 0 {
+                data.records = Records::Hole(size);
+                fillings.push(filling);
+            }
             match topics.last_mut() {
                 Some((topic, partitions)) if *topic == partition.topic => partitions.push(data),
                 _ => topics.push((partition.topic.clone(), vec![data])),

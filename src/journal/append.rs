@@ -102,6 +102,8 @@ pub struct Journal {
     /// The file being written, and where the next group goes.
     current: Option<(FileNumber, Slot)>,
     position: u64,
+    /// The first group that went to the current file.
+    file_first: GroupSequence,
     open: Option<Group>,
     /// Closed, because the next entry did not fit, and not yet issued. At most `depth`.
     waiting: VecDeque<Group>,
@@ -132,6 +134,7 @@ impl Journal {
             files: Files::new(options.incarnation, files_max),
             current: None,
             position: 0,
+            file_first: GroupSequence(0),
             open: None,
             waiting: VecDeque::with_capacity(depth),
             in_flight: VecDeque::with_capacity(depth),
@@ -143,15 +146,15 @@ impl Journal {
         }
     }
 
-    /// Takes over a file of this shard and lane that is there from earlier, so that it is recycled
-    /// once `coverage` ([`Replay::into_coverage`](super::Replay::into_coverage)) has been released.
-    /// All such files come before the first [`poll_action`](Journal::poll_action), in the order of
-    /// the plan: one that is left out counts as released. Those that the plan does not need may come at any place, with an empty coverage.
-    /// `header` is `None` for a file that was never used. The file must have the length of these
-    /// options.
-    pub fn adopt(&mut self, slot: Slot, header: Option<&FileHeader>, coverage: Coverage) {
-        let id = header.map(|header| (header.incarnation, header.number));
-        self.files.adopt(slot, id, coverage);
+    /// Takes over a file of this shard and lane that is there from earlier, so that it is recycled.
+    /// All such files come before the first [`poll_action`](Journal::poll_action), and have the
+    /// length of these options. `kept` is `None` for a file that the plan does not need. For every
+    /// file of a chain, in the order of the plan, it is the header and what replay
+    /// ([`Replay::into_coverage`](super::Replay::into_coverage)) says has to be
+    /// [released](Journal::release) first, [clipped](Coverage::clip) to what was recovered. A file that is left out counts as released.
+    pub fn adopt(&mut self, slot: Slot, kept: Option<(&FileHeader, Coverage)>) {
+        let id = |header: &FileHeader| (header.incarnation, header.number);
+        self.files.adopt(slot, kept.map(|(header, coverage)| (id(header), coverage)));
     }
 
     /// Adds an entry to the open group and says which group that is.
@@ -228,6 +231,7 @@ impl Journal {
             incarnation: self.options.incarnation,
             file,
             sequence,
+            file_first: self.file_first,
             durable: self.durable,
             shard: self.options.shard,
             lane: self.options.lane,
@@ -257,6 +261,7 @@ impl Journal {
                 let next = self.files.roll()?;
                 self.current = Some(next);
                 self.position = JOURNAL_BLOCK_BYTES as u64;
+                self.file_first = GroupSequence(self.issued.0 + 1);
                 self.current
             }
         }

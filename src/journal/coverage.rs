@@ -29,6 +29,19 @@ impl Coverage {
         all
     }
 
+    /// Takes back what goes beyond the recovered end of its partition: those entries were not
+    /// applied ([`Gap`](super::Gap)), so no segment will ever have them. `None` stands for a
+    /// partition that no longer exists.
+    pub fn clip(&mut self, mut end: impl FnMut(TopicPartition) -> Option<Offset>) {
+        self.0.retain(|at, next| match end(*at) {
+            Some(end) => {
+                *next = end.min(*next);
+                true
+            }
+            None => false,
+        });
+    }
+
     /// Drops what is below the offset that `flushed` knows; `None` stands for a partition that no
     /// longer exists.
     pub(super) fn release(&mut self, mut flushed: impl FnMut(TopicPartition) -> Option<Offset>) {

@@ -5,6 +5,10 @@ use std::fmt;
 use crate::ids::{LeaderEpoch, Offset, ShardId, TopicPartition};
 
 /// Which of a shard's two journals: they differ in what the shell does after a write.
+///
+/// A partition goes from the unflushed to the flushed lane only once its segments are durable up to
+/// its end: else a power cut takes records of the one lane, and with them all that was acknowledged
+/// in the other lane behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Lane {
     /// Written through to stable storage: the default, `flush.messages=1`.

@@ -9,8 +9,8 @@ use crate::ids::{Incarnation, Offset, TopicPartition};
 /// What has to reach the segments so that the oldest file can be used again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckpointDemand {
-    /// Each partition with the offset up to which its segments must be durable, in the order of
-    /// partitions.
+    /// Each partition with the offset up to which, at least, its segments must be durable, in the
+    /// order of partitions.
     pub partitions: Vec<(TopicPartition, Offset)>,
 }
 
@@ -80,13 +80,13 @@ impl Files {
         }
     }
 
-    /// Takes over a file that an earlier incarnation left. Without entries it is free at once: it
-    /// was never used, or was prepared ahead, or holds only groups that nobody was told about.
+    /// Takes over a file that an earlier incarnation left. Also one without entries waits for its
+    /// turn: if a crash left two of them behind the end of a chain and the first was recycled
+    /// alone, the next replay would miss a file between two others.
     pub(super) fn adopt(
         &mut self,
         slot: Slot,
-        id: Option<(Incarnation, FileNumber)>,
-        coverage: Coverage,
+        kept: Option<((Incarnation, FileNumber), Coverage)>,
     ) {
         assert!(
             self.number_last == FileNumber(0),
@@ -95,17 +95,15 @@ impl Files {
         let known = self.in_use.iter().any(|file| file.slot == slot) || self.free.contains(&slot);
         assert!(!known, "a slot is adopted once");
         self.slot_new = self.slot_new.max(slot.0 + 1);
-        match id {
-            Some(id) if !coverage.is_empty() => {
+        match kept {
+            Some((id, coverage)) => {
                 assert!(id.0 < self.incarnation, "an adopted file is of an earlier incarnation");
                 let last = self.in_use.back().map(|file| (file.incarnation, file.number));
                 assert!(last < Some(id), "files are adopted in their order");
                 self.in_use.push_back(InUse::new(slot, id, coverage));
+                self.reclaim();
             }
-            _ => {
-                assert!(coverage.is_empty(), "a file with entries has a header");
-                self.free.push_back(slot);
-            }
+            None => self.free.push_back(slot),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::ids::{Incarnation, LeaderEpoch, Offset, PartitionId, ShardId, TopicId
 use crate::limits;
 
 /// Bytes of a group before its first entry.
-pub const GROUP_HEADER_BYTES: usize = 72;
+pub const GROUP_HEADER_BYTES: usize = 80;
 /// Bytes of an entry before its payload.
 pub const ENTRY_HEADER_BYTES: usize = 48;
 
@@ -15,7 +15,7 @@ const FILE_MAGIC: [u8; 8] = *b"RMJFILE\0";
 const GROUP_MAGIC: [u8; 8] = *b"RMGROUP\0";
 const VERSION: u32 = 1;
 const FILE_CRC_AT: usize = 56;
-const GROUP_CRC_AT: usize = 64;
+const GROUP_CRC_AT: usize = 72;
 
 /// Rounds up to whole blocks.
 pub(super) fn whole_blocks(bytes: usize) -> usize {
@@ -176,6 +176,7 @@ pub(super) struct GroupHeader {
     pub(super) incarnation: Incarnation,
     pub(super) file: FileNumber,
     pub(super) sequence: GroupSequence,
+    pub(super) file_first: GroupSequence,
     pub(super) durable: GroupSequence,
     pub(super) shard: ShardId,
     pub(super) lane: Lane,
@@ -206,6 +207,7 @@ impl GroupHeader {
         fields.put(&self.incarnation.0.to_le_bytes());
         fields.put(&self.file.0.to_le_bytes());
         fields.put(&self.sequence.0.to_le_bytes());
+        fields.put(&self.file_first.0.to_le_bytes());
         fields.put(&self.durable.0.to_le_bytes());
         fields.put(&self.shard.0.to_le_bytes());
         fields.put(&[self.lane.code(), 0]);
@@ -240,6 +242,7 @@ impl GroupHeader {
             let incarnation = Incarnation(cursor.u64()?);
             let file = FileNumber(cursor.u64()?);
             let sequence = GroupSequence(cursor.u64()?);
+            let file_first = GroupSequence(cursor.u64()?);
             let durable = GroupSequence(cursor.u64()?);
             let shard = ShardId(cursor.u16()?);
             let lane = Lane::from_code(cursor.u8()?)?;
@@ -248,6 +251,7 @@ impl GroupHeader {
                 incarnation,
                 file,
                 sequence,
+                file_first,
                 durable,
                 shard,
                 lane,

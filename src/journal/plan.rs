@@ -68,7 +68,8 @@ pub struct Plan {
     pub chains: Vec<Chain>,
     /// What does not fit. The caller decides whether to go on.
     pub faults: Vec<PlanFault>,
-    /// Files with nothing to read: never used, or no longer needed when a later one was prepared.
+    /// Files with nothing to read: never used, or no longer needed when a later one was prepared,
+    /// or behind one that is missing.
     pub unneeded: Vec<usize>,
 }
 
@@ -114,13 +115,16 @@ pub fn plan(found: impl IntoIterator<Item = (usize, Result<FileHeader, HeaderFau
         plan.unneeded.extend(journal.into_values().map(|(file, _)| file));
         let mut files = Vec::new();
         let mut number = front;
-        for (found, file) in needed {
+        let mut needed = needed.into_iter();
+        while let Some((found, file)) = needed.next() {
             if found != number && files.is_empty() {
                 let fault = PlanFault::MissingOldest { incarnation, shard, lane, file: number };
                 plan.faults.push(fault);
             } else if found != number {
                 let fault = PlanFault::Missing { incarnation, shard, lane, file: number };
                 plan.faults.push(fault);
+                plan.unneeded.push(file.0);
+                plan.unneeded.extend(needed.map(|(_, (file, _))| file));
                 break;
             }
             files.push(file);

@@ -310,11 +310,15 @@ impl Replay {
         let identity = self.identity(self.number());
         for block in bytes.chunks_exact(JOURNAL_BLOCK_BYTES) {
             if let Ok((header, _)) = header_at(block, self.position, &identity) {
-                // If even the first sequence of the chain is unknown, the group before the first
-                // one found is missing: it would stand where reading stopped.
-                let missing =
-                    *first.get_or_insert(GroupSequence(header.sequence.0.saturating_sub(1)));
-                if header.durable >= missing && header.sequence > missing {
+                // If not even the first group of the chain was good, its sequence is known from its
+                // own header or from any other in its file, and from a later file at least that of
+                // the last one.
+                let missing = *first.get_or_insert(if identity.file == end.file {
+                    header.file_first
+                } else {
+                    GroupSequence(header.file_first.0.saturating_sub(1))
+                });
+                if header.durable >= missing {
                     end.lost = Some(Lost { first: missing, durable: header.durable });
                     self.phase = Phase::Ended(end);
                     return;

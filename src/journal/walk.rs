@@ -136,7 +136,7 @@ pub(super) fn header_at(
 }
 
 /// Looks at `bytes`, which start at `position` of a file with `file_bytes` and hold at least one
-/// block. Without `expected` any sequence will do.
+/// block. Without `expected` it is the first group of the file, whatever its sequence.
 pub(super) fn step<'a>(
     bytes: &'a [u8],
     position: u64,
@@ -148,14 +148,12 @@ pub(super) fn step<'a>(
         Ok(found) => found,
         Err(stop) => return Step::Stop(stop),
     };
-    if let Some(expected) = expected {
-        if header.sequence != expected.sequence {
-            let (expected, found) = (expected.sequence, header.sequence);
-            return Step::Stop(Stop::Gap { expected, found });
-        }
-        if header.previous_crc != expected.previous_crc {
-            return Step::Stop(Stop::BrokenChain);
-        }
+    let sequence = expected.map_or(header.file_first, |expected| expected.sequence);
+    if header.sequence != sequence {
+        return Step::Stop(Stop::Gap { expected: sequence, found: header.sequence });
+    }
+    if expected.is_some_and(|expected| expected.previous_crc != header.previous_crc) {
+        return Step::Stop(Stop::BrokenChain);
     }
     let used = u64::from(header.entries_bytes) + GROUP_HEADER_BYTES as u64;
     let used = usize::try_from(used).unwrap_or(usize::MAX);
@@ -179,4 +177,72 @@ pub(super) fn step<'a>(
     let sequence = GroupSequence(header.sequence.0.saturating_add(1));
     let successor = Expected { sequence, previous_crc: crc };
     Step::Group(Group { header, successor, bytes: whole_blocks(used), entries })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory_disk::{BLOCK, Disk, Driver, options, partition};
+    use super::*;
+
+    /// The first two groups of a file, and what they have in common.
+    fn two_groups() -> (Vec<u8>, Identity) {
+        let mut disk = Disk::default();
+        let mut driver = Driver::new(options(4, Lane::Flushed));
+        for base in 0..2 {
+            driver.append(partition(0), base, base + 1, &[7; 5000]).unwrap();
+            driver.settle(&mut disk);
+        }
+        let file = disk.files.into_values().next().unwrap();
+        let (incarnation, shard) = (Incarnation(4), ShardId(0));
+        (file, Identity { incarnation, shard, lane: Lane::Flushed, file: FileNumber(1) })
+    }
+
+    fn stop(bytes: &[u8], position: u64, identity: &Identity, expected: Option<Expected>) -> Stop {
+        match step(bytes, position, 8 * BLOCK, identity, expected) {
+            Step::Stop(stop) => stop,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_field_of_a_header_is_looked_at() {
+        let (file, identity) = two_groups();
+        let first = &file[BLOCK as usize..];
+        let Step::Group(group) = step(first, BLOCK, 8 * BLOCK, &identity, None) else { panic!() };
+        let next = group.successor;
+        let second = &first[group.bytes..];
+        let position = BLOCK + group.bytes as u64;
+        assert!(matches!(step(second, position, 8 * BLOCK, &identity, Some(next)), Step::Group(_)));
+        let others = [
+            Identity { incarnation: Incarnation(3), ..identity },
+            Identity { shard: ShardId(1), ..identity },
+            Identity { lane: Lane::Unflushed, ..identity },
+            Identity { file: FileNumber(2), ..identity },
+        ];
+        for other in &others {
+            assert_eq!(stop(second, position, other, Some(next)), Stop::Stale);
+        }
+        assert_eq!(stop(second, position + BLOCK, &identity, Some(next)), Stop::Stale);
+        let later = Expected { sequence: GroupSequence(3), ..next };
+        let gap = Stop::Gap { expected: GroupSequence(3), found: GroupSequence(2) };
+        assert_eq!(stop(second, position, &identity, Some(later)), gap);
+        let earlier = Expected { sequence: GroupSequence(1), ..next };
+        let gap = Stop::Gap { expected: GroupSequence(1), found: GroupSequence(2) };
+        assert_eq!(stop(second, position, &identity, Some(earlier)), gap);
+        // The second group of a file is not its first.
+        assert_eq!(stop(second, position, &identity, None), gap);
+        let other = Expected { previous_crc: next.previous_crc ^ 1, ..next };
+        assert_eq!(stop(second, position, &identity, Some(other)), Stop::BrokenChain);
+    }
+
+    #[test]
+    fn a_group_longer_than_what_was_read_says_how_much_it_needs() {
+        let (file, identity) = two_groups();
+        let piece = &file[BLOCK as usize..2 * BLOCK as usize];
+        let needed = step(piece, BLOCK, 8 * BLOCK, &identity, None);
+        assert!(matches!(needed, Step::Need(8192)), "{needed:?}");
+        // But not more than the file has.
+        let stop = step(piece, BLOCK, 2 * BLOCK, &identity, None);
+        assert!(matches!(stop, Step::Stop(Stop::CorruptEntries)), "{stop:?}");
+    }
 }

@@ -22,6 +22,7 @@ pub mod data_directory;
 pub mod fatal;
 pub mod inspect;
 mod limits_check;
+pub mod restore;
 pub mod signals;
 pub mod trace;
 

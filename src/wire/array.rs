@@ -45,6 +45,12 @@ impl<'a, T> From<&'a [T]> for Array<'a, T> {
     }
 }
 
+impl<T> FromIterator<T> for Array<'_, T> {
+    fn from_iter<I: IntoIterator<Item = T>>(elements: I) -> Self {
+        elements.into_iter().collect::<Vec<_>>().into()
+    }
+}
+
 impl<'a, T> Array<'a, T> {
     /// How many elements there are.
     #[must_use]

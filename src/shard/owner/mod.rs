@@ -87,6 +87,8 @@ struct Part {
 #[derive(Debug)]
 struct LaneState {
     journal: Journal,
+    /// Something was appended. Until then the lane needs no files.
+    used: bool,
     /// Ends of the batches in groups that are not durable yet, in append order.
     pending: VecDeque<(journal::GroupSequence, TopicPartition, Entry)>,
 }
@@ -155,6 +157,7 @@ impl Owner {
                 group_bytes_max: crate::limits::JOURNAL_GROUP_BYTES_MAX,
                 files_max: options.journal_files_max,
             }),
+            used: lane == Lane::Flushed,
             pending: VecDeque::new(),
         };
         let mut owner = Owner {
@@ -468,7 +471,8 @@ impl Owner {
     /// events of the turn: what came together is committed together.
     pub fn flush_turn(&mut self, out: &mut Outbox) {
         for lane in [Lane::Flushed, Lane::Unflushed] {
-            while let Some(action) = self.lane(lane).journal.poll_action() {
+            let state = self.lane(lane);
+            while let Some(action) = state.used.then(|| state.journal.poll_action()).flatten() {
                 out.actions.push_back(Action::Journal(lane, action));
             }
         }

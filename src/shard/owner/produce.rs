@@ -154,6 +154,7 @@ impl Owner {
             Lane::Flushed => &mut self.flushed,
             Lane::Unflushed => &mut self.unflushed,
         };
+        state.used = true;
         let group = match state.journal.append(&entry) {
             Ok(group) => group,
             Err(journal::Refusal::Full) => {
