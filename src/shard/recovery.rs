@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::batch::BatchHeader;
 use crate::catalog::{Image, StaticConfigs, TopicConfig};
 use crate::ids::{Incarnation, Offset, PartitionId, TopicId, TopicPartition};
-use crate::journal::{EntryKind, Gap, Merge, Placed, ReplayedEntry};
+use crate::journal::{EntryKind, Gap, Merge, Placed, RecoveredEnd, ReplayedEntry};
 use crate::limits::PARTITION_PRODUCERS_MAX;
 use crate::log::{Found, IndexRewrite, Log, RecoveryError, RecoveryPlan, SegmentScan};
 use crate::producer::ProducerTable;
@@ -237,7 +237,9 @@ impl Recovery {
         let (base_offset, next_offset) = (entry.base_offset, entry.next_offset);
         let partitions = &self.partitions;
         let placed = self.merge.offer(entry, |at| {
-            partitions.get(&at)?.state.as_ref().map(|(log, _)| log.next_offset())
+            let (log, _) = partitions.get(&at)?.state.as_ref()?;
+            let leader_epoch = log.epochs().latest();
+            Some(RecoveredEnd { next_offset: log.next_offset(), leader_epoch })
         });
         if placed == Placed::Overlap {
             let directory = self.partitions.get(&at).map(|p| p.directory.name.clone());

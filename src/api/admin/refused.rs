@@ -1,0 +1,58 @@
+//! Why an item of an administrative request is not done: an error code, and words for people.
+
+use crate::api::catalog_error;
+use crate::catalog::Refusal;
+use crate::wire::error_code::ErrorCode;
+
+/// An item that is not done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Refused {
+    /// For the client.
+    pub(super) error: ErrorCode,
+    /// For people.
+    pub(super) message: String,
+}
+
+impl Refused {
+    pub(super) fn new(error: ErrorCode, message: impl Into<String>) -> Refused {
+        Refused { error, message: message.into() }
+    }
+
+    pub(super) fn invalid_request(message: impl Into<String>) -> Refused {
+        Refused::new(ErrorCode::INVALID_REQUEST, message)
+    }
+
+    /// For each item of a change that could not be made durable.
+    pub(super) fn not_stored() -> Refused {
+        Refused::new(
+            ErrorCode::KAFKA_STORAGE_ERROR,
+            "The change could not be written to disk. Nothing was changed.",
+        )
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        Refused::new(catalog_error(&refusal), refusal.message())
+    }
+}
+
+/// The two fields that an item's result has in every response.
+pub(super) fn code_and_message<T>(result: &Result<T, Refused>) -> (i16, Option<&str>) {
+    match result {
+        Ok(_) => (ErrorCode::NONE.code(), None),
+        Err(refused) => (refused.error.code(), Some(&refused.message)),
+    }
+}
+
+/// Results of the items that the catalog was asked about; `None` if nothing could be stored.
+pub(super) fn results<T>(
+    outcomes: Option<Vec<Result<T, Refusal>>>,
+    count: usize,
+) -> Vec<Result<T, Refused>> {
+    let Some(outcomes) = outcomes else {
+        return (0..count).map(|_| Err(Refused::not_stored())).collect();
+    };
+    assert!(outcomes.len() == count, "every item has one outcome");
+    outcomes.into_iter().map(|outcome| outcome.map_err(Refused::from)).collect()
+}
