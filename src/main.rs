@@ -1,5 +1,6 @@
 //! The `ringmain` program: arguments, configuration, hand-over.
 
+use std::io::{BufWriter, ErrorKind, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,7 +13,7 @@ use ringmain::shell::boot::{self, ShellOptions, StartError};
 use ringmain::shell::clock;
 use ringmain::shell::data_directory::{DataDirectory, OpenError};
 use ringmain::shell::fatal::ExitStatus;
-use ringmain::shell::restore;
+use ringmain::shell::{inspect, restore, trace};
 use tracing::{error, info, warn};
 
 /// A Kafka-protocol event broker: one thread and one io_uring per core.
@@ -26,11 +27,19 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run a broker.
-    Serve(Serve),
+    Serve(Broker),
+    /// Check the configuration and print the settings that would be in force.
+    CheckConfig(Broker),
+    /// Show what a segment (.log, .index, .timeindex) or journal file (.journal) holds.
+    DumpLog {
+        /// The files.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
-struct Serve {
+struct Broker {
     /// TOML file with Kafka's keys.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -56,22 +65,54 @@ struct Serve {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).init();
-    match cli.command {
-        Command::Serve(serve) => run(serve).unwrap_or_else(|error| {
-            error!("{error}");
-            error.status
-        }),
+    trace::start();
+    let result = match &cli.command {
+        Command::Serve(broker) => run(broker),
+        Command::CheckConfig(broker) => check_config(broker),
+        Command::DumpLog { files } => dump_log(files),
+    };
+    let status = result.unwrap_or_else(|error| {
+        error!("{error}");
+        error.status
+    });
+    status.into()
+}
+
+fn check_config(broker: &Broker) -> Result<ExitStatus, StartError> {
+    let settings = settings(broker)?;
+    for warning in &settings.warnings {
+        warn!("{warning}");
     }
-    .into()
+    print(settings.render().as_bytes())?;
+    Ok(ExitStatus::Stopped)
+}
+
+fn dump_log(files: &[PathBuf]) -> Result<ExitStatus, StartError> {
+    let mut out = BufWriter::new(std::io::stdout().lock());
+    for file in files {
+        match inspect::dump(file, &mut out).and_then(|()| out.flush()) {
+            Ok(()) => {}
+            // Whoever reads along has seen enough.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => break,
+            Err(error) => return Err(usage(format_args!("{}: {error}", file.display()))),
+        }
+    }
+    Ok(ExitStatus::Stopped)
+}
+
+fn print(text: &[u8]) -> Result<(), StartError> {
+    match std::io::stdout().write_all(text) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(usage(error)),
+        _ => Ok(()),
+    }
 }
 
 fn usage(reason: impl std::fmt::Display) -> StartError {
     StartError { status: ExitStatus::Usage, reason: reason.to_string() }
 }
 
-fn settings(serve: &Serve) -> Result<Settings, StartError> {
-    let text = match &serve.config {
+fn settings(broker: &Broker) -> Result<Settings, StartError> {
+    let text = match &broker.config {
         Some(path) => Some(
             std::fs::read_to_string(path)
                 .map_err(|error| usage(format_args!("{}: {error}", path.display())))?,
@@ -82,12 +123,12 @@ fn settings(serve: &Serve) -> Result<Settings, StartError> {
     let mut set = |key: &str, value: Option<String>| {
         overrides.extend(value.map(|value| (key.to_owned(), value)));
     };
-    set("log.dirs", serve.data_dir.clone());
-    set("listeners", serve.listen.as_ref().map(|address| format!("PLAINTEXT://{address}")));
-    set("advertised.listeners", serve.advertise.as_ref().map(|a| format!("PLAINTEXT://{a}")));
-    set("ringmain.shards", serve.shards.map(|shards| shards.to_string()));
-    set("ringmain.cpus", serve.cpus.clone());
-    for setting in &serve.settings {
+    set("log.dirs", broker.data_dir.clone());
+    set("listeners", broker.listen.as_ref().map(|address| format!("PLAINTEXT://{address}")));
+    set("advertised.listeners", broker.advertise.as_ref().map(|a| format!("PLAINTEXT://{a}")));
+    set("ringmain.shards", broker.shards.map(|shards| shards.to_string()));
+    set("ringmain.cpus", broker.cpus.clone());
+    for setting in &broker.settings {
         let (key, value) = setting
             .split_once('=')
             .ok_or_else(|| usage(format_args!("--set {setting}: KEY=VALUE is expected")))?;
@@ -98,8 +139,8 @@ fn settings(serve: &Serve) -> Result<Settings, StartError> {
     })
 }
 
-fn run(serve: Serve) -> Result<ExitStatus, StartError> {
-    let settings = settings(&serve)?;
+fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
+    let settings = settings(broker)?;
     for warning in &settings.warnings {
         warn!("{warning}");
     }
@@ -128,6 +169,9 @@ fn run(serve: Serve) -> Result<ExitStatus, StartError> {
     }
     options.request_bytes_max = settings.socket_request_max_bytes;
     options.journal_file_bytes = settings.journal_file_bytes;
+    options.backlog = settings.socket_listen_backlog_size;
+    options.send_buffer_bytes = settings.socket_send_buffer_bytes;
+    options.receive_buffer_bytes = settings.socket_receive_buffer_bytes;
     let mut random = |bytes: &mut [u8]| {
         use std::io::Read;
         std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(bytes)).expect("entropy");

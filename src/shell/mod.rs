@@ -20,9 +20,11 @@
 pub mod boot;
 pub mod data_directory;
 pub mod fatal;
+pub mod inspect;
 mod limits_check;
 pub mod restore;
 pub mod signals;
+pub mod trace;
 
 pub mod clock;
 mod hot;

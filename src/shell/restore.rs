@@ -59,8 +59,7 @@ pub fn seeds(
 
     let mut seed = [0; 8];
     random(&mut seed);
-    let mut controller =
-        Some((catalog, catalog_log_bytes, u64::from_ne_bytes(seed)));
+    let mut controller = Some((catalog, catalog_log_bytes, u64::from_ne_bytes(seed)));
     let shards = (0..shard_count).map(ShardId).zip(recovery.finish(shard_count));
     Ok(shards
         .map(|(shard, partitions)| ShardSeed {
@@ -100,9 +99,7 @@ fn options(
         connections: ConnectionLimits {
             count_max: share(settings.max_connections),
             per_address_max: share(settings.max_connections_per_ip),
-            idle_max: settings
-                .connections_max_idle_ms
-                .map_or(Duration::MAX, Duration::from_millis),
+            idle_max: settings.connections_max_idle_ms.map_or(Duration::MAX, Duration::from_millis),
             creation_rate_max: (rate < i32::MAX as u32)
                 .then(|| rate.div_ceil(u32::from(shard_count))),
         },
@@ -133,9 +130,10 @@ fn load_catalog(
     data: &DataDirectory,
     random: &mut impl FnMut(&mut [u8]),
 ) -> Result<(Catalog, usize), StartError> {
-    let (snapshot, log) = data
-        .catalog()
-        .map_err(|error| StartError { status: ExitStatus::DataDirectory, reason: error.to_string() })?;
+    let (snapshot, log) = data.catalog().map_err(|error| StartError {
+        status: ExitStatus::DataDirectory,
+        reason: error.to_string(),
+    })?;
     let snapshot = (!snapshot.is_empty()).then_some(snapshot.as_slice());
     let loaded = Catalog::load(snapshot, &log, settings.static_configs.clone())
         .map_err(|error| corrupt(format_args!("the catalog: {error}")))?;
@@ -175,9 +173,8 @@ fn load_catalog(
         let mut id = [0; 16];
         random(&mut id);
         let cluster_id = settings.cluster_id.as_deref();
-        let records = catalog
-            .plan_create_cluster(settings.node_id, cluster_id, id, &[])
-            .map_err(usage)?;
+        let records =
+            catalog.plan_create_cluster(settings.node_id, cluster_id, id, &[]).map_err(usage)?;
         append(&mut catalog, &records)?;
     }
     let endpoints = settings.advertised_listeners.iter().map(|listener| Endpoint {
@@ -194,9 +191,10 @@ fn load_catalog(
 }
 
 fn checkpoints(data: &DataDirectory) -> Result<Vec<ShardCheckpoint>, StartError> {
-    let found = data
-        .checkpoints()
-        .map_err(|error| StartError { status: ExitStatus::DataDirectory, reason: error.to_string() })?;
+    let found = data.checkpoints().map_err(|error| StartError {
+        status: ExitStatus::DataDirectory,
+        reason: error.to_string(),
+    })?;
     found
         .into_iter()
         .map(|(shard, content)| {
@@ -213,9 +211,10 @@ fn open_partitions(
     data: &DataDirectory,
     recovery: &mut Recovery,
 ) -> Result<(), StartError> {
-    let found = data
-        .partitions()
-        .map_err(|error| StartError { status: ExitStatus::DataDirectory, reason: error.to_string() })?;
+    let found = data.partitions().map_err(|error| StartError {
+        status: ExitStatus::DataDirectory,
+        reason: error.to_string(),
+    })?;
     let mut found: BTreeMap<String, FoundPartition> =
         found.into_iter().map(|partition| (partition.name.clone(), partition)).collect();
     let wanted: Vec<(String, TopicPartition)> =
@@ -227,18 +226,14 @@ fn open_partitions(
             // A topic of the same name was deleted and made again.
             discard(root, &name)?;
         }
-        let files: Vec<Found> =
-            present.iter().filter(|_| !stale).flat_map(found_files).collect();
+        let files: Vec<Found> = present.iter().filter(|_| !stale).flat_map(found_files).collect();
         let plan = recovery.open(at, &files).map_err(corrupt)?;
         let directory = root.join(&name);
         carry_out(&directory, at, &plan, recovery)?;
         if present.is_some_and(|found| found.at.is_none()) {
             // A crash came between making the directory and naming its owner.
-            replace(
-                &directory.join(PARTITION_METADATA),
-                partition_metadata(at.topic).as_bytes(),
-            )
-            .map_err(broken(format_args!("writing {PARTITION_METADATA} of {name}")))?;
+            replace(&directory.join(PARTITION_METADATA), partition_metadata(at.topic).as_bytes())
+                .map_err(broken(format_args!("writing {PARTITION_METADATA} of {name}")))?;
         }
     }
     for name in found.keys() {
@@ -294,8 +289,11 @@ fn carry_out(
         let path = directory.join(file_name(*segment, FileKind::Log));
         info!(segment = %path.display(), "rebuilding the indexes of a segment");
         let mut file = File::open(&path).map_err(broken(format_args!("{}", path.display())))?;
-        let mut scan =
-            SegmentScan::new(*segment, recovery.index_interval_bytes(at), crate::ids::Offset(i64::MAX));
+        let mut scan = SegmentScan::new(
+            *segment,
+            recovery.index_interval_bytes(at),
+            crate::ids::Offset(i64::MAX),
+        );
         let mut data = Vec::new();
         file.read_to_end(&mut data).map_err(broken(format_args!("{}", path.display())))?;
         if let Scan::Corrupt { position } = scan.push(&data) {
@@ -320,9 +318,10 @@ struct JournalFile {
 
 /// Brings what the journals have beyond the segments into the logs.
 fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartError> {
-    let found = data
-        .journals()
-        .map_err(|error| StartError { status: ExitStatus::DataDirectory, reason: error.to_string() })?;
+    let found = data.journals().map_err(|error| StartError {
+        status: ExitStatus::DataDirectory,
+        reason: error.to_string(),
+    })?;
     let mut files = Vec::new();
     let mut headers = Vec::new();
     for FoundJournal { path, .. } in found {
@@ -357,7 +356,8 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
             readers
                 .into_iter()
                 .map(|(chain, reader)| {
-                    let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                    let read =
+                        reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
                     (chain, read)
                 })
                 .collect()
@@ -405,10 +405,12 @@ fn judge(fault: &PlanFault, files: &[JournalFile]) -> Result<(), StartError> {
             Err(corrupt(format_args!("{} has no readable header: {fault:?}", path(file))))
         }
         PlanFault::Missing { incarnation, shard, lane, file }
-        | PlanFault::MissingOldest { incarnation, shard, lane, file } => Err(corrupt(format_args!(
-            "journal file {} of shard {shard} ({lane}) at start {incarnation} is missing",
-            file.0
-        ))),
+        | PlanFault::MissingOldest { incarnation, shard, lane, file } => {
+            Err(corrupt(format_args!(
+                "journal file {} of shard {shard} ({lane}) at start {incarnation} is missing",
+                file.0
+            )))
+        }
         PlanFault::Twice { file } => {
             Err(corrupt(format_args!("{} is a second copy of a journal file", path(file))))
         }

@@ -5,6 +5,7 @@ mod echo;
 mod engine;
 mod files;
 mod lifecycle;
+mod pauses;
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
