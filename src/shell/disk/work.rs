@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::atomic::Ordering;
 
 use super::error::disk_error;
 use super::{DirectoryBatch, Place, segments};
