@@ -16,7 +16,7 @@ pub(super) static OWN_KEYS: &[ConfigKey] = keys! {
     "Journal files of each shard. Together they bound how much a restart has to replay.";
     "ringmain.journal.path": String = none, Any, Medium, ReadOnly;
     "Directory of the journals, if not in the data directory: for a device of their own.";
-    "ringmain.memory.tail.bytes": Long = "268435456", AtLeast(16777216), High, ReadOnly;
+    "ringmain.memory.tail.bytes": Long = "134217728", AtLeast(16777216), High, ReadOnly;
     "Memory of each shard for the newest records, from which consumers that keep up are served.";
     "ringmain.shards": Int = "0", Between(0, 1024), High, ReadOnly;
     "Number of shards, each with a core of its own. 0: as many as there are cores.";

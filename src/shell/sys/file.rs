@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 
 use super::checked;
@@ -73,9 +75,19 @@ pub(crate) fn is_cached(file: &File, position: u64, length: u64) -> bool {
         .all(|at| matches!(read_if_cached(file, &mut byte, at), Ok(Reading::Bytes(_))))
 }
 
+/// Writes of at least this size do not stay in the page cache. Measured on ext4, 16 partitions,
+/// 256 KiB batches: growing the page cache costs more than the journal, the network and the
+/// checksums together, and ends in stalls while gigabytes are flushed at once.
+const UNCACHED_BYTES_MIN: usize = 128 * 1024;
+/// `RWF_DONTCACHE` of Linux 6.14, not yet in libc: written back at once, then dropped.
+const RWF_DONTCACHE: i32 = 0x80;
+/// The kernel or the file system does not know `RWF_DONTCACHE`.
+static CACHED_ONLY: AtomicBool = AtomicBool::new(false);
+
 /// Writes these pieces one after the other from `position`, all of them, without joining them first.
 pub(crate) fn write_gathered(file: &File, pieces: &[Bytes], position: u64) -> io::Result<()> {
     const VECTORS_MAX: usize = 256;
+    let large = pieces.iter().map(Bytes::len).sum::<usize>() >= UNCACHED_BYTES_MIN;
     let mut position = position;
     let mut pieces = pieces.iter();
     // Bytes of the first vector that an earlier, short write took.
@@ -94,14 +106,20 @@ pub(crate) fn write_gathered(file: &File, pieces: &[Bytes], position: u64) -> io
         if vectors.is_empty() {
             return Ok(());
         }
+        let uncached = large && !CACHED_ONLY.load(Ordering::Relaxed);
+        let flags = if uncached { RWF_DONTCACHE } else { 0 };
+        let (file, count) = (file.as_raw_fd(), vectors.len() as i32);
         // SAFETY: the vectors point into `pieces`, which outlive the call and are only read.
-        let result = unsafe {
-            libc::pwritev(file.as_raw_fd(), vectors.as_ptr(), vectors.len() as i32, position as i64)
-        };
+        let result =
+            unsafe { libc::pwritev2(file, vectors.as_ptr(), count, position as i64, flags) };
         let mut written = match checked(result as _) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) if uncached && error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
+                CACHED_ONLY.store(true, Ordering::Relaxed);
+                continue;
+            }
             Err(error) => return Err(error),
         };
         position += written as u64;
