@@ -9,6 +9,8 @@
 //! `auto.create.topics.enable` allow it. The reply waits for the creation, so that no client has to
 //! ask twice; Kafka answers LEADER_NOT_AVAILABLE or UNKNOWN_TOPIC_OR_PARTITION first.
 
+use std::collections::BTreeSet;
+
 use crate::api::command::{Command, CommandOutcome};
 use crate::catalog::{Topic, TopicCreation, invalid_topic_name};
 use crate::ids::TopicId;
@@ -33,12 +35,15 @@ const OPERATIONS_UNKNOWN: i32 = i32::MIN;
 pub struct Metadata {
     asked: Asked,
     /// `None` is all topics.
-    wanted: Option<Vec<Wanted>>,
+    wanted: Option<BTreeSet<Wanted>>,
+    /// Names in the command that creates them, in its order.
+    commanded: Vec<String>,
     /// Why a topic could not be created.
     refused: Vec<(String, ErrorCode)>,
 }
 
-#[derive(Debug)]
+/// A set, as in Kafka: a name asked for a thousand times must not be answered a thousand times.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Wanted {
     Name(String),
     Id(TopicId),
@@ -48,7 +53,7 @@ enum Wanted {
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
     let request = MetadataRequest::decode_whole(body, asked.version)?;
     let wanted = request.topics.as_ref().filter(|topics| asked.version > 0 || !topics.is_empty());
-    let wanted: Option<Vec<Wanted>> = wanted.map(|topics| {
+    let wanted: Option<BTreeSet<Wanted>> = wanted.map(|topics| {
         topics
             .iter()
             .map(|topic| match topic.name {
@@ -57,7 +62,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             })
             .collect()
     });
-    let mut metadata = Metadata { asked, wanted, refused: Vec::new() };
+    let mut metadata = Metadata { asked, wanted, commanded: Vec::new(), refused: Vec::new() };
     let may_create = context.auto_create
         && (asked.version < 4 || request.allow_auto_topic_creation)
         && metadata.wanted.is_some();
@@ -65,9 +70,8 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     if may_create {
         for wanted in metadata.wanted.iter().flatten() {
             let Wanted::Name(name) = wanted else { continue };
-            let asked_twice = missing.iter().any(|topic| topic.name == *name);
             let legal = invalid_topic_name(name).is_none();
-            if legal && !asked_twice && context.image.topic(name).is_none() {
+            if legal && context.image.topic(name).is_none() {
                 missing.push(TopicCreation::with_defaults(name));
             }
         }
@@ -75,8 +79,8 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     if missing.is_empty() {
         return Ok(Next::Reply(metadata.reply(context)));
     }
+    metadata.commanded = missing.iter().map(|topic| topic.name.clone()).collect();
     let command = Command::CreateTopics { topics: missing, validate_only: false };
-    metadata.refused.clear();
     Ok(Next::Change { pending: Pending::Metadata(metadata), command })
 }
 
@@ -95,11 +99,8 @@ impl Metadata {
                 self.refused = refused;
             }
             CommandOutcome::NotStored => {
-                let names = self.wanted.iter().flatten().filter_map(|wanted| match wanted {
-                    Wanted::Name(name) => Some((name.clone(), ErrorCode::KAFKA_STORAGE_ERROR)),
-                    Wanted::Id(_) => None,
-                });
-                self.refused = names.collect();
+                let names = std::mem::take(&mut self.commanded).into_iter();
+                self.refused = names.map(|name| (name, ErrorCode::KAFKA_STORAGE_ERROR)).collect();
             }
             other => panic!("not an outcome of CreateTopics: {other:?}"),
         }

@@ -11,7 +11,6 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -198,7 +197,6 @@ where
     let (meshes, doors) = mesh::full::<E::Message>(count);
     let switch = Arc::new(StopSwitch::new(Arc::clone(&doors)));
     let make = Arc::new(make);
-    let old_journal_users = Arc::new(AtomicUsize::new(cpus.len()));
     let (reports, reported) = channel();
     let mut pulses = Vec::new();
     let mut gates = Vec::new();
@@ -210,7 +208,6 @@ where
             root: root.clone(),
             shard: ShardId(shard as u16),
             incarnation: data.incarnation(),
-            old_journal_users: Arc::clone(&old_journal_users),
         };
         let seed = Seed {
             place: Arc::new(place),

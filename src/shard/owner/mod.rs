@@ -194,14 +194,18 @@ impl Owner {
         directory: PartitionDirectory,
         config: Arc<TopicConfig>,
         leader_epoch: Option<LeaderEpoch>,
-        log: Log,
+        mut log: Log,
         producers: ProducerTable,
     ) {
         let at = directory.at;
         self.tail_bytes += log.tail_bytes();
+        let leader_epoch = leader_epoch.unwrap_or_default();
+        // The term begins at the log's end, whether or not anything is appended in it: clients that
+        // read what a crash took find out where they have to go back to.
+        log.begin_epoch(leader_epoch);
         let partition = Partition {
             directory: Arc::new(directory),
-            leader_epoch: leader_epoch.unwrap_or_default(),
+            leader_epoch,
             durable: log.next_offset(),
             lane: Lane::Flushed,
             config,
@@ -246,7 +250,10 @@ impl Owner {
                     continue;
                 }
                 if let Some(partition) = self.partitions.get_mut(&at) {
-                    partition.leader_epoch = entry.leader_epoch;
+                    if partition.leader_epoch < entry.leader_epoch {
+                        partition.leader_epoch = entry.leader_epoch;
+                        partition.log.begin_epoch(entry.leader_epoch);
+                    }
                     if !Arc::ptr_eq(&partition.config, config) {
                         partition.config = config.clone();
                         partition.log.set_options(log_options(config, at));

@@ -19,7 +19,6 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 
 use bytes::Bytes;
 
@@ -53,9 +52,6 @@ pub(super) struct Place {
     pub shard: ShardId,
     /// This start.
     pub incarnation: Incarnation,
-    /// Shards that still need the journals of earlier starts. They are unlinked when the last shard
-    /// lets go of them, because every old journal may hold entries of every shard.
-    pub old_journal_users: Arc<AtomicUsize>,
 }
 
 /// What jobs are kept in order by.

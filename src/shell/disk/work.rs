@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::sync::atomic::Ordering;
 
 use super::error::disk_error;
 use super::{DirectoryBatch, Place, segments};
@@ -88,11 +87,6 @@ fn append_catalog(place: &Place, content: &[u8]) -> io::Result<()> {
 }
 
 fn delete_old_journals(place: &Place) -> io::Result<()> {
-    let before = place.old_journal_users.fetch_sub(1, Ordering::SeqCst);
-    assert!(before > 0, "a shard lets go of the old journals once");
-    if before > 1 {
-        return Ok(());
-    }
     let directory = place.root.join("journal");
     for entry in fs::read_dir(&directory)? {
         let entry = entry?;

@@ -246,7 +246,7 @@ fn small_files_are_replaced_and_appended() {
 }
 
 #[test]
-fn old_journals_go_when_the_last_shard_lets_them_go() {
+fn journals_of_earlier_starts_go_and_this_ones_stay() {
     let host = Host::start(1);
     let journals = host.scratch.path().join("journal");
     let old = journals.join("00000000000000000000");

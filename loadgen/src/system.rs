@@ -1,0 +1,175 @@
+//! The calls of the operating system that std does not have: readiness of many sockets, waiting in
+//! nanoseconds, resource usage, signals. The only module with `unsafe`.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn on_interrupt(_signal: libc::c_int) {
+    INTERRUPTED.store(true, Ordering::Relaxed);
+}
+
+/// Whether the user asked for the end of the run (SIGINT, SIGTERM).
+pub(crate) fn is_interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Makes the first SIGINT or SIGTERM from now on end the run in order, and the second one end the
+/// process.
+pub(crate) fn catch_interrupts() {
+    INTERRUPTED.store(false, Ordering::Relaxed);
+    for signal in [libc::SIGINT, libc::SIGTERM] {
+        // SAFETY: an all-zero sigaction is a valid value of that plain C struct; the handler only
+        // stores to an atomic, which is async-signal-safe.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = on_interrupt as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_RESETHAND;
+            libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+        }
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// What happened on a socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Readiness {
+    pub(crate) token: usize,
+    pub(crate) readable: bool,
+    pub(crate) writable: bool,
+}
+
+/// Waits for many sockets at once, edge-triggered.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    events: Vec<libc::epoll_event>,
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Poller> {
+        // SAFETY: the call takes no pointers; a non-negative result is a new descriptor that
+        // nobody else owns. Timer slack concerns this thread's timeouts only.
+        let epoll = unsafe {
+            libc::prctl(libc::PR_SET_TIMERSLACK, 1_usize);
+            OwnedFd::from_raw_fd(check(libc::epoll_create1(libc::EPOLL_CLOEXEC))?)
+        };
+        Ok(Poller { epoll, events: vec![libc::epoll_event { events: 0, u64: 0 }; 256] })
+    }
+
+    /// Watches `stream` for both directions until it is closed.
+    pub(crate) fn watch(&self, stream: &TcpStream, token: usize) -> io::Result<()> {
+        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+        let mut event = libc::epoll_event { events: events as u32, u64: token as u64 };
+        // SAFETY: both descriptors are open for the length of the call, and the kernel copies the
+        // event.
+        check(unsafe {
+            libc::epoll_ctl(
+                self.epoll.as_raw_fd(),
+                libc::EPOLL_CTL_ADD,
+                stream.as_raw_fd(),
+                &raw mut event,
+            )
+        })?;
+        Ok(())
+    }
+
+    /// Waits until something is ready or `wait_ns` have passed, and appends what is ready.
+    pub(crate) fn wait(&mut self, wait_ns: u64, ready: &mut Vec<Readiness>) -> io::Result<()> {
+        let timeout = libc::timespec {
+            tv_sec: (wait_ns / 1_000_000_000) as libc::time_t,
+            tv_nsec: (wait_ns % 1_000_000_000) as libc::c_long,
+        };
+        // SAFETY: `events` has room for as many entries as are announced; the timeout outlives the
+        // call; a null signal mask leaves signals as they are.
+        let result = check(unsafe {
+            libc::epoll_pwait2(
+                self.epoll.as_raw_fd(),
+                self.events.as_mut_ptr(),
+                self.events.len() as libc::c_int,
+                &raw const timeout,
+                std::ptr::null(),
+            )
+        });
+        let count = match result {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+            other => other? as usize,
+        };
+        let broken = libc::EPOLLERR | libc::EPOLLHUP | libc::EPOLLRDHUP;
+        ready.extend(self.events.iter().take(count).map(|event| Readiness {
+            token: event.u64 as usize,
+            readable: event.events & (libc::EPOLLIN | broken) as u32 != 0,
+            writable: event.events & libc::EPOLLOUT as u32 != 0,
+        }));
+        Ok(())
+    }
+}
+
+/// Receives and throws away up to `limit` bytes, without copying them. Blocks until there are any;
+/// 0 is the end of the stream.
+pub(crate) fn discard(stream: &TcpStream, limit: usize) -> io::Result<usize> {
+    loop {
+        // SAFETY: with MSG_TRUNC a TCP socket drops the bytes instead of writing them, so the null
+        // buffer is never touched (tcp(7)).
+        let result =
+            unsafe { libc::recv(stream.as_raw_fd(), std::ptr::null_mut(), limit, libc::MSG_TRUNC) };
+        match usize::try_from(result) {
+            Ok(count) => return Ok(count),
+            Err(_) => {
+                let error = io::Error::last_os_error();
+                if error.kind() != io::ErrorKind::Interrupted {
+                    return Err(error);
+                }
+            }
+        }
+    }
+}
+
+/// What this process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Usage {
+    pub(crate) user_seconds: f64,
+    pub(crate) system_seconds: f64,
+    pub(crate) resident_bytes_max: u64,
+    pub(crate) context_switches: u64,
+}
+
+impl Usage {
+    pub(crate) fn now() -> Usage {
+        // SAFETY: an all-zero rusage is a valid value of that plain C struct, and the call writes
+        // to it only.
+        let usage = unsafe {
+            let mut usage: libc::rusage = std::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+            usage
+        };
+        let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+        Usage {
+            user_seconds: seconds(usage.ru_utime),
+            system_seconds: seconds(usage.ru_stime),
+            resident_bytes_max: usage.ru_maxrss as u64 * 1024,
+            context_switches: (usage.ru_nvcsw + usage.ru_nivcsw) as u64,
+        }
+    }
+
+    pub(crate) fn cpu_seconds(&self) -> f64 {
+        self.user_seconds + self.system_seconds
+    }
+
+    /// What was used since `earlier`; the peak of memory stays a peak.
+    pub(crate) fn since(&self, earlier: &Usage) -> Usage {
+        Usage {
+            user_seconds: self.user_seconds - earlier.user_seconds,
+            system_seconds: self.system_seconds - earlier.system_seconds,
+            resident_bytes_max: self.resident_bytes_max,
+            context_switches: self.context_switches - earlier.context_switches,
+        }
+    }
+}
