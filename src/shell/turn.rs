@@ -5,6 +5,7 @@
 //! Every part of a turn is bounded, and what is left over makes the next turn begin at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::background::Background;
 use super::buffers::Buffers;
@@ -23,6 +24,9 @@ use crate::time::{Instant, Now, earlier};
 
 /// Completions taken in one turn.
 const COMPLETIONS_PER_TURN: usize = 512;
+
+/// How long peers have to take their last replies once the engine has stopped.
+const LAST_REPLIES: Duration = Duration::from_secs(2);
 
 /// What a turn left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +60,8 @@ pub(super) struct Shard<E: Engine> {
     /// Deadline of the earliest timeout in the ring.
     armed: Option<Instant>,
     stopping: bool,
-    stopped: bool,
+    /// When the engine said that it is done.
+    stopped: Option<Instant>,
 }
 
 /// The parts a shard is made of.
@@ -101,7 +106,7 @@ impl<E: Engine> Shard<E> {
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),
             armed: None,
             stopping: false,
-            stopped: false,
+            stopped: None,
         })
     }
 
@@ -174,8 +179,13 @@ impl<E: Engine> Shard<E> {
         };
         self.connections.pump_all(&mut self.ring, &mut source, now.instant);
         self.mesh.flush(&mut self.ring);
-        if self.stopped && !self.connections.sending() && !self.mesh.has_spilled() {
-            return After::Stopped;
+        if let Some(stopped) = self.stopped {
+            let until = stopped + LAST_REPLIES;
+            let unsent = self.connections.has_unsent() || self.mesh.has_spilled();
+            if !unsent || until <= now.instant {
+                return After::Stopped;
+            }
+            return if self.has_work() { After::Again } else { After::Wait { until: Some(until) } };
         }
         if self.has_work() {
             return After::Again;
@@ -272,7 +282,7 @@ impl<E: Engine> Shard<E> {
                 Action::File(job) => {
                     self.disk.begin(job, &mut self.files, &self.background, now);
                 }
-                Action::Stopped => self.stopped = true,
+                Action::Stopped => self.stopped = self.stopped.or(Some(now.instant)),
                 Action::Fatal(reason) => fatal::end(&reason),
             }
         }
@@ -286,7 +296,7 @@ impl<E: Engine> Shard<E> {
         let now = clock::now();
         for _ in 0..100 {
             // Timeouts and the like are of no matter; the rest ends at once when cancelled.
-            if self.ring.wait(std::time::Duration::from_millis(2)).is_err() {
+            if self.ring.wait(Duration::from_millis(2)).is_err() {
                 break;
             }
             self.reap(now);

@@ -193,6 +193,12 @@ impl Connections {
         self.free.len() == self.slots.len()
     }
 
+    /// Whether a reply has not left in full. Looks at every connection.
+    #[must_use]
+    pub(super) fn has_unsent(&self) -> bool {
+        self.slots.iter().flatten().any(|connection| !connection.outbox.is_empty())
+    }
+
     /// Replies are on their way out.
     #[must_use]
     pub(super) fn sending(&self) -> bool {

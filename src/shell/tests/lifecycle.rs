@@ -86,3 +86,19 @@ fn an_idle_shell_answers_at_once_again() {
         }
     }
 }
+
+#[test]
+fn the_last_replies_leave_before_the_end() {
+    let mut host = Host::start(1);
+    let mut client = host.connect();
+    let mut frame = super::pattern(5_000_000, 8);
+    frame[0] = b'e';
+    client.send(&frame);
+    host.record.until("the frame", |seen| seen.frames == 1);
+    let reader = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(100));
+        client.receive()
+    });
+    host.stop();
+    assert!(reader.join().unwrap() == frame);
+}
