@@ -589,7 +589,7 @@ impl Engine for Shard {
 
     fn on_stop(&mut self, now: Now) {
         self.stopping = true;
-        self.owner.on_stop(now, &mut self.outbox);
+        self.owner.on_stop();
         self.settle(now);
     }
 

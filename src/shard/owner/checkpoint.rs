@@ -146,6 +146,10 @@ impl ShardCheckpoint {
 pub(super) struct Progress {
     state: State,
     next: Instant,
+    /// It is due, whatever the journals say.
+    wanted: bool,
+    /// Something changed since the last one was begun.
+    changed: bool,
     /// Everything replayed at start is in flushed segments.
     settled: bool,
     stopped: bool,
@@ -169,9 +173,14 @@ pub(super) struct Written {
 }
 
 impl Progress {
+    /// What the last checkpoint says is no longer all there is.
+    pub(super) fn changed(&mut self) {
+        self.changed = true;
+    }
+
     pub(super) fn new(now: Instant) -> Progress {
         // The first one at once: it lets go of the journals of the start before.
-        Progress { state: State::Idle, next: now, settled: false, stopped: false }
+        Progress { state: State::Idle, next: now, wanted: false, changed: true, settled: false, stopped: false }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -192,14 +201,27 @@ impl Owner {
         self.writer.checkpoint.settled
     }
 
-    /// Moves the making of a checkpoint on by whatever is possible now.
-    pub(super) fn step_checkpoint(&mut self, now: Now, out: &mut Outbox) {
+    /// Time passed: perhaps a checkpoint is due.
+    pub(super) fn age_checkpoint(&mut self, now: Instant) {
+        let progress = &mut self.writer.checkpoint;
+        if matches!(progress.state, State::Idle) && now >= progress.next {
+            progress.wanted = progress.changed;
+            progress.next = now + INTERVAL;
+        }
+    }
+
+    /// Moves the making of a checkpoint on by whatever is possible now. Called every turn: a
+    /// journal that runs out of files must not wait for a timer.
+    pub(super) fn pump_checkpoint(&mut self, out: &mut Outbox) {
         if matches!(self.writer.checkpoint.state, State::Idle) {
-            let due = now.instant >= self.writer.checkpoint.next;
-            let wanted = due || self.stopping || self.retention.wants_checkpoint();
+            let wanted = self.writer.checkpoint.wanted
+                || self.stopping
+                || self.retention.wants_checkpoint();
             if self.writer.checkpoint.stopped || !(wanted || self.journals_demand()) {
                 return;
             }
+            self.writer.checkpoint.wanted = false;
+            self.writer.checkpoint.changed = false;
             self.writer.checkpoint.state = State::Flushing;
             // Everything durable, not only what the oldest journal file holds: many small flushes
             // one after the other cost more than one round over all.
@@ -286,11 +308,11 @@ impl Owner {
             Err(error) if error.full => {
                 tracing::error!(error.operation, error.reason, "no space for a checkpoint");
                 self.writer.checkpoint.next = now.instant + Duration::from_secs(1);
+                self.writer.checkpoint.changed = true;
             }
             Err(error) => return out.fatal(error),
         }
         self.writer.checkpoint.state = State::Idle;
-        self.step_checkpoint(now, out);
     }
 
     /// Asks for the journals of earlier starts to be unlinked. The controller says when: all shards

@@ -218,6 +218,7 @@ impl Owner {
             queued: false,
             unwritten_since: None,
         };
+        self.writer.checkpoint.changed();
         let before = self.partitions.insert(at, partition);
         assert!(before.is_none(), "a partition is added once");
     }
@@ -465,13 +466,12 @@ impl Owner {
     pub fn on_time(&mut self, now: Now, out: &mut Outbox) {
         self.age_writes(now.instant);
         self.check_retention(now, out);
-        self.step_checkpoint(now, out);
+        self.age_checkpoint(now.instant);
     }
 
     /// Finish everything, checkpoint, and say so by [`Owner::is_stopped`].
-    pub fn on_stop(&mut self, now: Now, out: &mut Outbox) {
+    pub fn on_stop(&mut self) {
         self.stopping = true;
-        self.step_checkpoint(now, out);
     }
 
     /// Hands the journal's and the writer's work to the host. Called once per turn, after all
@@ -483,6 +483,7 @@ impl Owner {
                 out.actions.push_back(Action::Journal(lane, action));
             }
         }
+        self.pump_checkpoint(out);
         self.pump_writes(out);
     }
 

@@ -277,11 +277,12 @@ impl Owner {
             Some(partition) => {
                 partition.log_starts_pending -= 1;
                 partition.log.advance_start(offset);
+                self.writer.checkpoint.changed();
                 Ok(partition.log.start_offset())
             }
         };
         self.resolve(part, index, Answer::RecordsDeleted(answer), out);
-        self.drop_old_segments(at, now, out);
+        self.drop_old_segments(at, now);
     }
 }
 

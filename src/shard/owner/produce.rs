@@ -175,6 +175,7 @@ impl Owner {
             let timestamp = header.max_timestamp;
             partition.producers.apply(stamp, base_offset, last_offset, timestamp, now.instant);
         }
+        self.tail_bytes += batch.len();
         partition.log.append(batch.freeze(), &header, now.timestamp);
         let log_start = partition.log.start_offset();
         Ok(Appended::Wait(Produced { base_offset, append_time, log_start }, next_offset))
@@ -237,6 +238,7 @@ impl Owner {
         let Some(partition) = self.partitions.get_mut(&at) else { return };
         assert!(partition.durable < next_offset, "groups become durable in order");
         partition.durable = next_offset;
+        self.writer.checkpoint.changed();
         let mut done = Vec::new();
         while partition.waiters.front().is_some_and(|waiter| waiter.next_offset <= next_offset) {
             done.extend(partition.waiters.pop_front());

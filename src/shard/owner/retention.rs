@@ -60,7 +60,7 @@ impl Owner {
             let all: Vec<_> = self.partitions.keys().copied().collect();
             for at in all {
                 self.expire_producers(at, now);
-                self.drop_old_segments(at, now, out);
+                self.drop_old_segments(at, now);
             }
         }
         self.unlink_due(now.instant, out);
@@ -73,7 +73,7 @@ impl Owner {
     }
 
     /// Drops what a partition need not keep.
-    pub(super) fn drop_old_segments(&mut self, at: TopicPartition, now: Now, out: &mut Outbox) {
+    pub(super) fn drop_old_segments(&mut self, at: TopicPartition, now: Now) {
         let Some(partition) = self.partitions.get_mut(&at) else { return };
         let retention = partition.log.retention(now, partition.high_watermark());
         if retention.roll && partition.log.roll(now.timestamp) {
@@ -95,7 +95,6 @@ impl Owner {
             self.retention
                 .named
                 .extend(retention.delete.into_iter().map(|segment| (at, segment, due)));
-            self.step_checkpoint(now, out);
         }
     }
 

@@ -235,13 +235,17 @@ impl Owner {
             return;
         }
         if let Some(partition) = self.partitions.get_mut(&first) {
-            excess = excess.saturating_sub(partition.log.evict(excess));
+            let freed = partition.log.evict(excess);
+            self.tail_bytes -= freed;
+            excess = excess.saturating_sub(freed);
         }
         for partition in self.partitions.values_mut() {
             if excess == 0 {
                 return;
             }
-            excess = excess.saturating_sub(partition.log.evict(excess));
+            let freed = partition.log.evict(excess);
+            self.tail_bytes -= freed;
+            excess = excess.saturating_sub(freed);
         }
     }
 
@@ -274,7 +278,6 @@ impl Owner {
             Some(_) => self.queue_write(at),
             None => {}
         }
-        self.step_checkpoint(now, out);
         self.retry_stalled(now, out);
     }
 }
