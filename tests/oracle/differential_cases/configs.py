@@ -1,11 +1,16 @@
 """DescribeConfigs, IncrementalAlterConfigs and AlterConfigs of topics, and what they say of brokers."""
 
+import time
+
+import wire
+
 from . import collector
 
 CASES, case = collector()
 
 TOPIC, BROKER = 2, 4
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+SETTLE_SECONDS = 0.25
 
 
 def _describe(broker, kind, name, keys=None, version=4, **more):
@@ -67,6 +72,8 @@ def _change(broker, name, *changes, kind=TOPIC, version=1, **more):
 
 
 def _value(broker, topic, key):
+    """The value once it has settled: Kafka answers a change before the describing broker has replayed it."""
+    time.sleep(SETTLE_SECONDS)
     entry = _describe(broker, TOPIC, topic, [key])[0]["Configs"][key]
     return f"{entry['Value']} from source {entry['ConfigSource']}"
 
@@ -185,8 +192,6 @@ def replace_all_configs(broker):
 @case()
 def a_config_takes_effect(broker):
     """max.message.bytes lowered and raised again, seen by Produce."""
-    import wire
-
     topic = broker.topic()
     batch = wire.record_batch((b"x" * 2000,), base_timestamp=1_700_000_000_000)
     outcome = {"before": broker.produce(topic, batch)}
@@ -199,8 +204,6 @@ def a_config_takes_effect(broker):
 
 def _until(ask, settled):
     """Kafka applies a change when its metadata log has been replayed, shortly after the reply."""
-    import time
-
     deadline = time.monotonic() + 5
     while True:
         reply = ask()

@@ -6,7 +6,7 @@ import wire
 from wire import record_batch
 
 from . import collector
-from .broker import ZERO
+from .broker import ZERO, normal
 from .produce import TIME
 
 CASES, case = collector()
@@ -179,7 +179,6 @@ class Session:
             reply = self.broker.call("Fetch", request, self.version)
             if reply["SessionId"] > 0:
                 self.id = reply["SessionId"]
-            from .broker import normal
 
             seen.append(normal(reply))
         return seen[0]

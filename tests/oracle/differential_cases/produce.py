@@ -94,7 +94,7 @@ SPOILED = {
     "magic 0": record_batch(base_timestamp=TIME, magic=0),
     "magic 1": record_batch(base_timestamp=TIME, magic=1),
     "magic 3": record_batch(base_timestamp=TIME, magic=3),
-    "magic -1": record_batch(base_timestamp=TIME, magic=-1),
+    "magic minus 1": record_batch(base_timestamp=TIME, magic=-1),
     "length too small": record_batch(base_timestamp=TIME, length_delta=-1),
     "length too large": record_batch(base_timestamp=TIME, length_delta=1),
     "length 0": struct.pack(">qi", 0, 0) + record_batch(base_timestamp=TIME)[12:],
