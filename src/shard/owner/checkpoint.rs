@@ -180,7 +180,14 @@ impl Progress {
 
     pub(super) fn new(now: Instant) -> Progress {
         // The first one at once: it lets go of the journals of the start before.
-        Progress { state: State::Idle, next: now, wanted: false, changed: true, settled: false, stopped: false }
+        Progress {
+            state: State::Idle,
+            next: now,
+            wanted: false,
+            changed: true,
+            settled: false,
+            stopped: false,
+        }
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
@@ -214,9 +221,8 @@ impl Owner {
     /// journal that runs out of files must not wait for a timer.
     pub(super) fn pump_checkpoint(&mut self, out: &mut Outbox) {
         if matches!(self.writer.checkpoint.state, State::Idle) {
-            let wanted = self.writer.checkpoint.wanted
-                || self.stopping
-                || self.retention.wants_checkpoint();
+            let wanted =
+                self.writer.checkpoint.wanted || self.stopping || self.retention.wants_checkpoint();
             if self.writer.checkpoint.stopped || !(wanted || self.journals_demand()) {
                 return;
             }
