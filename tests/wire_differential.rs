@@ -405,6 +405,16 @@ structures! {
         DeleteRecordsTopicResult<'_> { name; partitions; }
         DeleteRecordsPartitionResult { partition_index; low_watermark; error_code; }
     }
+    find_coordinator_request find_coordinator {
+        FindCoordinatorRequest<'_> { key in ..=3; key_type in 1..; coordinator_keys in 4..; }
+    }
+    find_coordinator_response find_coordinator {
+        FindCoordinatorResponse<'_> {
+            throttle_time_ms in 1..; error_code in ..=3; error_message in 1..=3; node_id in ..=3;
+            host in ..=3; port in ..=3; coordinators in 4..;
+        }
+        Coordinator<'_> { key; node_id; host; port; error_code; error_message; }
+    }
     init_producer_id_request init_producer_id {
         InitProducerIdRequest<'_> {
             transactional_id; transaction_timeout_ms; producer_id in 3..; producer_epoch in 3..;
@@ -680,6 +690,8 @@ check! {
     delete_topics_response delete_topics DeleteTopicsResponse;
     delete_records_request delete_records DeleteRecordsRequest;
     delete_records_response delete_records DeleteRecordsResponse;
+    find_coordinator_request find_coordinator FindCoordinatorRequest;
+    find_coordinator_response find_coordinator FindCoordinatorResponse;
     init_producer_id_request init_producer_id InitProducerIdRequest;
     init_producer_id_response init_producer_id InitProducerIdResponse;
     offset_for_leader_epoch_request offset_for_leader_epoch OffsetForLeaderEpochRequest;

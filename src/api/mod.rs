@@ -13,6 +13,7 @@ pub mod work;
 
 mod api_versions;
 mod fetch;
+mod find_coordinator;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -152,6 +153,7 @@ pub fn begin(
         ApiKey::ApiVersions => api_versions::answer(asked, body, context),
         ApiKey::Metadata => metadata::begin(asked, body, context),
         ApiKey::Fetch => fetch::begin(asked, body, context, sessions),
+        ApiKey::FindCoordinator => find_coordinator::answer(asked, body),
         ApiKey::ListOffsets => list_offsets::begin(asked, body, context),
         ApiKey::InitProducerId => init_producer_id::begin(asked, body),
         _ => admin::begin(asked, body, context),

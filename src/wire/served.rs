@@ -17,6 +17,7 @@ use super::describe_topic_partitions::{
     DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
 };
 use super::fetch::{FetchRequest, FetchResponse};
+use super::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use super::incremental_alter_configs::{
     IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
@@ -132,6 +133,7 @@ served! {
     Fetch: FetchRequest<'a> => FetchResponse<'a>, advertised 4..=18;
     ListOffsets: ListOffsetsRequest<'a> => ListOffsetsResponse<'a>, advertised 1..=11;
     Metadata: MetadataRequest<'a> => MetadataResponse<'a>, advertised 0..=13;
+    FindCoordinator: FindCoordinatorRequest<'a> => FindCoordinatorResponse<'a>, advertised 0..=6;
     ApiVersions: ApiVersionsRequest<'a> => ApiVersionsResponse<'a>, advertised 0..=4;
     CreateTopics: CreateTopicsRequest<'a> => CreateTopicsResponse<'a>, advertised 2..=7;
     DeleteTopics: DeleteTopicsRequest<'a> => DeleteTopicsResponse<'a>, advertised 1..=6;
