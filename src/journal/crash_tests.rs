@@ -360,7 +360,7 @@ fn dump_shows_all_of_a_file() {
     assert_eq!(
         lines,
         [
-            "journal file: 1 oldest: 1 of 5 incarnation: 5 shard: 0 lane: flushed size: 32768",
+            "journal file: 1 oldest: 1 of 0 incarnation: 5 shard: 0 lane: flushed size: 32768",
             "group: 1 position: 4096 size: 4096 durable: 0 entries: 2",
             "| Batch topic: AwMDAwMDAwMDAwMDAwMDAw partition: 2 baseOffset: 10 nextOffset: 12 \
              leaderEpoch: 5 payloadsize: 3",

@@ -63,6 +63,8 @@ pub(super) struct Files {
     slot_new: u32,
     number_last: FileNumber,
     durable: GroupSequence,
+    /// Files of earlier incarnations were taken over: what is not among them is not needed.
+    adopted: bool,
 }
 
 impl Files {
@@ -77,6 +79,7 @@ impl Files {
             slot_new: 0,
             number_last: FileNumber(0),
             durable: GroupSequence(0),
+            adopted: false,
         }
     }
 
@@ -95,6 +98,7 @@ impl Files {
         let known = self.in_use.iter().any(|file| file.slot == slot) || self.free.contains(&slot);
         assert!(!known, "a slot is adopted once");
         self.slot_new = self.slot_new.max(slot.0 + 1);
+        self.adopted = true;
         match kept {
             Some((id, coverage)) => {
                 assert!(id.0 < self.incarnation, "an adopted file is of an earlier incarnation");
@@ -128,12 +132,14 @@ impl Files {
         Some((self.number_last, slot, is_new))
     }
 
-    /// The oldest file in use, or the one being prepared.
+    /// The oldest file in use, or the one being prepared. As long as nothing was adopted this
+    /// knows of its own files only, and says so by incarnation 0.
     pub(super) fn oldest(&self) -> (Incarnation, FileNumber) {
-        match self.in_use.front() {
+        let (incarnation, number) = match self.in_use.front() {
             Some(file) => (file.incarnation, file.number),
             None => (self.incarnation, self.number_last),
-        }
+        };
+        (if self.adopted { incarnation } else { Incarnation(0) }, number)
     }
 
     pub(super) fn on_ready(&mut self, number: FileNumber) {

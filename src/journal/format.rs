@@ -82,7 +82,8 @@ pub struct FileHeader {
     /// Length of the file.
     pub file_bytes: u64,
     /// The oldest file of this shard and lane that was in use when this one was prepared. It may
-    /// be of an earlier incarnation.
+    /// be of an earlier incarnation. Incarnation 0 stands for this one by a journal that took over
+    /// no earlier files, and so does not say that they are not needed.
     pub oldest: (Incarnation, FileNumber),
 }
 

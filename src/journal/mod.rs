@@ -47,7 +47,7 @@
 //! | 16 | u64 | incarnation |
 //! | 24 | u64 | file number, rising by one with every file of this shard, lane and incarnation |
 //! | 32 | u64 | length of the file in bytes |
-//! | 40 | u64 | incarnation of the oldest file of this shard and lane that was still in use |
+//! | 40 | u64 | incarnation of the oldest file of this shard and lane that was still in use; 0: this one, and nothing is said of earlier ones |
 //! | 48 | u64 | number of that file; what is older is not needed |
 //! | 56 | u32 | CRC32C of bytes 0 to 56 |
 //!

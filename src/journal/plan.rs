@@ -99,9 +99,14 @@ pub fn plan(found: impl IntoIterator<Item = (usize, Result<FileHeader, HeaderFau
     let mut oldest_of_lane: BTreeMap<_, (Incarnation, FileNumber)> = BTreeMap::new();
     let mut oldest_of_journal: BTreeMap<_, FileNumber> = BTreeMap::new();
     for (_, header) in journals.values().flat_map(BTreeMap::values) {
-        let (incarnation, number) = header.oldest;
-        let oldest = oldest_of_lane.entry((header.shard, header.lane)).or_default();
-        *oldest = (*oldest).max(header.oldest);
+        let (incarnation, number) = match header.oldest {
+            (Incarnation(0), number) => (header.incarnation, number),
+            oldest => {
+                let known = oldest_of_lane.entry((header.shard, header.lane)).or_default();
+                *known = (*known).max(oldest);
+                oldest
+            }
+        };
         let key = (incarnation, header.shard, header.lane);
         let oldest = oldest_of_journal.entry(key).or_default();
         *oldest = (*oldest).max(number);
@@ -206,6 +211,19 @@ mod tests {
         let plan_none = plan(found.into_iter().map(Ok).enumerate());
         assert_eq!(numbers(&plan_none), [(2, 0, vec![1, 2])]);
         assert_eq!((plan_none.faults, plan_none.unneeded), (vec![], vec![0]));
+    }
+
+    #[test]
+    fn a_journal_that_took_over_nothing_says_nothing_of_earlier_ones() {
+        // A crash came before the second start had brought what it replayed to the segments.
+        let mut later = header(2, 0, 1, 1);
+        later.oldest.0 = Incarnation(0);
+        let mut second = header(2, 0, 2, 2);
+        second.oldest.0 = Incarnation(0);
+        let found = [header(1, 0, 1, 1), later, second];
+        let plan = plan(found.into_iter().map(Ok).enumerate());
+        assert_eq!(numbers(&plan), [(1, 0, vec![1]), (2, 0, vec![2])]);
+        assert_eq!((plan.faults, plan.unneeded), (vec![], vec![1]));
     }
 
     #[test]

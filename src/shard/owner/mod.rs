@@ -25,6 +25,7 @@ use crate::fetch::Watches;
 use crate::ids::{Incarnation, LeaderEpoch, Offset, PartitionId, ShardId, TopicId, TopicPartition};
 use crate::journal::{self, Journal, JournalOptions, Lane};
 use crate::limits::PARTITION_PRODUCERS_MAX;
+use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
 use crate::log::{Log, LogOptions, SegmentWrite};
 use crate::producer::ProducerTable;
 use crate::stdx::map::Map;
@@ -154,7 +155,7 @@ impl Owner {
                 incarnation: options.incarnation,
                 file_bytes: options.journal_file_bytes,
                 depth: options.journal_depth,
-                group_bytes_max: crate::limits::JOURNAL_GROUP_BYTES_MAX,
+                group_bytes_max: group_bytes_max(options.journal_file_bytes),
                 files_max: options.journal_files_max,
             }),
             used: lane == Lane::Flushed,
@@ -498,6 +499,12 @@ impl Owner {
     pub fn is_overloaded(&self) -> bool {
         self.stalled.bytes() > 0 || self.tail_bytes > 2 * self.options.tail_bytes_max
     }
+}
+
+/// The largest journal group: what the limits say, or what one file can hold beside its header.
+fn group_bytes_max(journal_file_bytes: u64) -> usize {
+    let room = journal_file_bytes.saturating_sub(JOURNAL_BLOCK_BYTES as u64);
+    usize::try_from(room).unwrap_or(usize::MAX).min(JOURNAL_GROUP_BYTES_MAX)
 }
 
 /// What a topic's config means for the logs of its partitions.
