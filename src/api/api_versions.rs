@@ -24,7 +24,7 @@ pub(super) fn answer(
     body: &[u8],
     context: &Context<'_>,
 ) -> Result<Next, DecodeError> {
-    let request = ApiVersionsRequest::decode_whole(body, asked.version)?;
+    let request = ApiVersionsRequest::decode_from(body, asked.version)?;
     let legal = |name: &str| {
         let mut bytes = name.bytes();
         let edge = |byte: u8| byte.is_ascii_alphanumeric();

@@ -69,7 +69,7 @@ pub(super) fn begin(
     context: &Context<'_>,
     sessions: &mut SessionCache,
 ) -> Result<Next, DecodeError> {
-    let request = FetchRequest::decode_whole(body, asked.version)?;
+    let request = FetchRequest::decode_from(body, asked.version)?;
     let replica_id =
         if asked.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
     if replica_id >= 0 {

@@ -20,7 +20,7 @@ const GROUP: i8 = 0;
 
 /// Answers a request.
 pub(super) fn answer(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
-    let request = FindCoordinatorRequest::decode_whole(body, asked.version)?;
+    let request = FindCoordinatorRequest::decode_from(body, asked.version)?;
     let (error, message) = if request.key_type == GROUP {
         (ErrorCode::COORDINATOR_NOT_AVAILABLE, "This broker does not coordinate groups.")
     } else {

@@ -49,7 +49,7 @@ impl ProducerIds {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
-    let request = InitProducerIdRequest::decode_whole(body, asked.version)?;
+    let request = InitProducerIdRequest::decode_from(body, asked.version)?;
     if request.transactional_id.is_some() {
         return Ok(Next::Reply(answer(asked, Err(ErrorCode::INVALID_REQUEST))));
     }

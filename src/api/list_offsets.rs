@@ -33,7 +33,7 @@ pub struct ListOffsets {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = ListOffsetsRequest::decode_whole(body, asked.version)?;
+    let request = ListOffsetsRequest::decode_from(body, asked.version)?;
     let mut pending = ListOffsets { asked, topics: Vec::new(), results: Vec::new(), missing: 0 };
     let mut items: BTreeMap<ShardId, Vec<OffsetsItem>> = BTreeMap::new();
     for topic in request.topics.iter() {

@@ -51,7 +51,7 @@ enum Wanted {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = MetadataRequest::decode_whole(body, asked.version)?;
+    let request = MetadataRequest::decode_from(body, asked.version)?;
     let wanted = request.topics.as_ref().filter(|topics| asked.version > 0 || !topics.is_empty());
     let wanted: Option<BTreeSet<Wanted>> = wanted.map(|topics| {
         topics

@@ -75,7 +75,7 @@ pub(super) fn begin(
     let mut accepted = Vec::new();
     {
         let body = frame.get(body_at..).unwrap_or_default();
-        let request = ProduceRequest::decode_whole(body, asked.version)?;
+        let request = ProduceRequest::decode_from(body, asked.version)?;
         let refusal = match request.acks {
             0 => None,
             1 => {

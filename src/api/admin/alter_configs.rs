@@ -27,7 +27,7 @@ pub struct AlterConfigs {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
-    let request = AlterConfigsRequest::decode_whole(body, asked.version)?;
+    let request = AlterConfigsRequest::decode_from(body, asked.version)?;
     let named = request.resources.iter();
     let counts = occurrences(named.map(|named| (named.resource_type, named.resource_name)));
     let mut pending = AlterConfigs { asked, resources: Resources::default() };

@@ -29,7 +29,7 @@ pub struct CreatePartitions {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
-    let request = CreatePartitionsRequest::decode_whole(body, asked.version)?;
+    let request = CreatePartitionsRequest::decode_from(body, asked.version)?;
     let topics: Vec<PartitionsCreation> = request
         .topics
         .iter()

@@ -31,7 +31,7 @@ pub struct CreateTopics {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
-    let request = CreateTopicsRequest::decode_whole(body, asked.version)?;
+    let request = CreateTopicsRequest::decode_from(body, asked.version)?;
     let topics: Vec<TopicCreation> = request
         .topics
         .iter()

@@ -36,7 +36,7 @@ pub struct DeleteRecords {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = DeleteRecordsRequest::decode_whole(body, asked.version)?;
+    let request = DeleteRecordsRequest::decode_from(body, asked.version)?;
     let mut pending = DeleteRecords { asked, topics: Vec::new(), results: Vec::new(), missing: 0 };
     let mut items: BTreeMap<ShardId, Vec<DeleteRecordsItem>> = BTreeMap::new();
     for topic in request.topics.iter() {

@@ -41,7 +41,7 @@ struct Item {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = DeleteTopicsRequest::decode_whole(body, asked.version)?;
+    let request = DeleteTopicsRequest::decode_from(body, asked.version)?;
     let by_name = request.topic_names.iter().map(|name| (Some(name), TopicId::ZERO));
     let by_either = request.topics.iter().map(|topic| (topic.name, TopicId(topic.topic_id)));
     let wanted: Vec<_> = by_name.chain(by_either).collect();

@@ -22,7 +22,7 @@ pub(super) fn answer(
     body: &[u8],
     context: &Context<'_>,
 ) -> Result<Next, DecodeError> {
-    let request = DescribeClusterRequest::decode_whole(body, asked.version)?;
+    let request = DescribeClusterRequest::decode_from(body, asked.version)?;
     let refused = |error: ErrorCode, message: &str| {
         let response = DescribeClusterResponse {
             error_code: error.code(),

@@ -29,7 +29,7 @@ pub(super) fn answer(
     body: &[u8],
     context: &Context<'_>,
 ) -> Result<Next, DecodeError> {
-    let request = DescribeConfigsRequest::decode_whole(body, asked.version)?;
+    let request = DescribeConfigsRequest::decode_from(body, asked.version)?;
     let options = DescribeOptions {
         synonyms: request.include_synonyms,
         documentation: request.include_documentation && asked.version >= 3,

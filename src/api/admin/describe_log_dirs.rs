@@ -33,7 +33,7 @@ pub struct DescribeLogDirs {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = DescribeLogDirsRequest::decode_whole(body, asked.version)?;
+    let request = DescribeLogDirsRequest::decode_from(body, asked.version)?;
     let wanted = request.topics.map(|topics| {
         let mut wanted: BTreeMap<String, BTreeSet<i32>> = BTreeMap::new();
         for topic in topics.iter() {

@@ -30,7 +30,7 @@ pub(super) fn answer(
     body: &[u8],
     context: &Context<'_>,
 ) -> Result<Next, DecodeError> {
-    let request = DescribeTopicPartitionsRequest::decode_whole(body, asked.version)?;
+    let request = DescribeTopicPartitionsRequest::decode_from(body, asked.version)?;
     let from = request.cursor.as_ref().map_or("", |cursor| cursor.topic_name);
     let first = request.cursor.as_ref().map_or(0, |cursor| cursor.partition_index);
     let names: BTreeSet<&str> =

@@ -30,7 +30,7 @@ pub struct IncrementalAlterConfigs {
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = IncrementalAlterConfigsRequest::decode_whole(body, asked.version)?;
+    let request = IncrementalAlterConfigsRequest::decode_from(body, asked.version)?;
     let named = request.resources.iter();
     let counts = occurrences(named.map(|named| (named.resource_type, named.resource_name)));
     let mut pending = IncrementalAlterConfigs { asked, resources: Resources::default() };

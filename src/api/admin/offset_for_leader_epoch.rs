@@ -39,7 +39,7 @@ type EpochEnd = Result<Option<(LeaderEpoch, Offset)>, ErrorCode>;
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
-    let request = OffsetForLeaderEpochRequest::decode_whole(body, asked.version)?;
+    let request = OffsetForLeaderEpochRequest::decode_from(body, asked.version)?;
     let mut pending =
         OffsetForLeaderEpoch { asked, topics: Vec::new(), results: Vec::new(), missing: 0 };
     let mut items: BTreeMap<ShardId, Vec<EpochEndItem>> = BTreeMap::new();
