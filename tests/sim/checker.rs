@@ -42,6 +42,8 @@ struct Partition {
     drained: BTreeMap<i64, Value>,
     drain_start: Option<i64>,
     asked_start: i64,
+    /// Requests to delete everything that were not answered.
+    unbounded: u32,
     deleted_start: i64,
     deleting: bool,
 }
@@ -116,7 +118,14 @@ impl Checker<'_> {
                 let reader = self.readers.entry((consumer, at)).or_default();
                 (reader.next, reader.age) = (Some(offset), age);
                 if consumer == FINAL {
-                    self.partitions.entry(at).or_default().drain_start = Some(offset);
+                    let partition = self.partitions.entry(at).or_default();
+                    partition.drain_start = Some(offset);
+                    let deleted = partition.deleted_start;
+                    if offset < deleted {
+                        self.violation(format!(
+                            "regress: {at:?} starts at {offset} again, after {deleted}"
+                        ));
+                    }
                 }
             }
             Event::Poll { consumer, at, offset, value } => self.on_poll(consumer, at, offset, value),
@@ -125,11 +134,19 @@ impl Checker<'_> {
             }
             Event::DeleteRecords { at, before } => {
                 let partition = self.partitions.entry(at).or_default();
-                partition.asked_start = partition.asked_start.max(before);
+                if before == i64::MAX {
+                    partition.unbounded += 1;
+                } else {
+                    partition.asked_start = partition.asked_start.max(before);
+                }
             }
-            Event::RecordsDeleted { at, log_start } => {
+            Event::RecordsDeleted { at, log_start, everything } => {
                 let durable = self.promise(at).durable;
                 let partition = self.partitions.entry(at).or_default();
+                if everything {
+                    partition.unbounded -= 1;
+                    partition.asked_start = partition.asked_start.max(log_start);
+                }
                 if durable {
                     partition.deleted_start = partition.deleted_start.max(log_start);
                 }
@@ -225,8 +242,9 @@ impl Checker<'_> {
             ));
         }
         if !promise.retention {
-            let asked = self.partitions.entry(at).or_default().asked_start;
-            if asked < log_start {
+            let partition = self.partitions.entry(at).or_default();
+            let asked = partition.asked_start;
+            if partition.unbounded == 0 && asked < log_start {
                 self.violation(format!(
                     "regress: {at:?} starts at {log_start}, but only {asked} was asked for"
                 ));

@@ -271,7 +271,7 @@ impl Consumer {
                 let at = known.at(found.partition_index);
                 let Some(place) = self.places.get_mut(&at) else { continue };
                 if found.error_code != 0 {
-                    if !known.fleeting {
+                    if !known.deleted {
                         let error = ErrorCode::from_code(found.error_code);
                         desk.violation(format!("{at:?}: no offset: {error:?}"));
                     }
@@ -347,7 +347,7 @@ impl Consumer {
             }
             ErrorCode::UNKNOWN_TOPIC_OR_PARTITION | ErrorCode::UNKNOWN_TOPIC_ID => {
                 desk.coverage.hit("a fetch of a deleted topic");
-                if desk.topic(at.topic).is_none_or(|topic| !topic.fleeting) {
+                if desk.topic(at.topic).is_none_or(|topic| !topic.deleted) {
                     desk.violation(format!("{at:?} is unknown, and was never deleted"));
                 }
                 return false;

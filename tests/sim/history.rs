@@ -64,7 +64,7 @@ pub(crate) enum Event {
         high_watermark: i64,
         log_start: i64,
     },
-    /// Somebody asks to delete everything below.
+    /// Somebody asks to delete everything below; the largest number is whatever the end is then.
     DeleteRecords {
         at: TopicPartition,
         before: i64,
@@ -73,6 +73,7 @@ pub(crate) enum Event {
     RecordsDeleted {
         at: TopicPartition,
         log_start: i64,
+        everything: bool,
     },
     /// The topic of the partition is about to be deleted.
     Deleting {

@@ -14,6 +14,7 @@ mod boot;
 mod files;
 mod process;
 
+mod admin;
 mod client;
 mod consumer;
 mod producer;
@@ -23,6 +24,6 @@ mod world;
 
 pub(crate) use checker::check;
 pub(crate) use coverage::Coverage;
-pub(crate) use history::{Event, FINAL, History};
+pub(crate) use history::{Event, FINAL, History, Value};
 pub(crate) use mutant::Mutant;
 pub(crate) use world::{Outcome, run};

@@ -97,7 +97,7 @@ impl Options {
                 journal_file_bytes: blocks * 4096,
                 journal_files_max: random.between(2, 6) as usize,
                 journal_depth: random.between(1, 4) as usize,
-                tail_bytes_max: [500, 5_000, 100_000, 1 << 30][random.below(4) as usize],
+                tail_bytes_max: [4_000, 20_000, 100_000, 1 << 30][random.below(4) as usize],
                 fetch_bytes_max: 1 << 20,
                 topics,
                 random: random.next_u64(),

@@ -347,7 +347,7 @@ impl Producer {
                 if tries == 1 {
                     desk.history.add(Event::Failed { id: send });
                 }
-                if desk.topic(at.topic).is_none_or(|topic| !topic.fleeting) {
+                if desk.topic(at.topic).is_none_or(|topic| !topic.deleted) {
                     desk.violation(format!("{at:?} is unknown, and was never deleted"));
                 }
             }

@@ -14,6 +14,7 @@ use ringmain::shard::recovery::RecoveryNote;
 use ringmain::stdx::prng::Prng;
 use ringmain::time::{Instant, Now, Timestamp};
 
+use super::admin::{Admin, PAUSE_MIN};
 use super::boot::{BootFault, boot};
 use super::checker::check;
 use super::client::{Desk, Effect, KnownTopic, LinkId};
@@ -101,6 +102,7 @@ struct Wire {
 enum Client {
     Producer(Producer),
     Consumer(Consumer),
+    Admin(Admin),
 }
 
 struct World {
@@ -167,6 +169,10 @@ impl World {
         let mut clients = Vec::new();
         clients.extend(options.producers.iter().cloned().map(Producer::new).map(Client::Producer));
         clients.extend(options.consumers.iter().cloned().map(Consumer::new).map(Client::Consumer));
+        if options.admin_every > 0 {
+            let pause = options.admin_every.max(PAUSE_MIN);
+            clients.push(Client::Admin(Admin::new(pause, options.fleeting)));
+        }
         let client_random = clients.iter().map(|_| random.fork()).collect();
         let mut disk = Disk::new(random.fork());
         if options.fail_after > 0 {
@@ -249,7 +255,7 @@ impl World {
         let done = |world: &World| {
             world.process.is_some() && world.clients.iter().all(|client| match client {
                 Client::Producer(producer) => producer.is_done(true),
-                Client::Consumer(_) => true,
+                Client::Consumer(_) | Client::Admin(_) => true,
             })
         };
         if !self.run_until(|world| done(world) || deadline < world.now) {
@@ -347,7 +353,7 @@ impl World {
         let deadline = self.now + FINISH_MAX;
         let drained = |world: &World| match &world.clients[drainer] {
             Client::Consumer(consumer) => consumer.is_drained(),
-            Client::Producer(_) => false,
+            Client::Producer(_) | Client::Admin(_) => false,
         };
         self.run_until(|world| drained(world) || deadline < world.now);
         if self.violations.is_empty() && !drained(self) {
@@ -363,6 +369,7 @@ impl World {
             Event::Client(client) => self.with_client(client, |client, desk| match client {
                 Client::Producer(producer) => producer.on_wake(desk),
                 Client::Consumer(consumer) => consumer.on_wake(desk),
+                Client::Admin(admin) => admin.on_wake(desk),
             }),
             Event::Up(link) => self.on_up(link),
             Event::Down(link) => self.on_down(link),
@@ -514,7 +521,7 @@ impl World {
         if !is_end && !engine.may_read() {
             self.coverage.hit("sockets are not read");
             wire.up_planned = true;
-            return self.at(self.now + MILLISECOND, Event::Up(link));
+            return self.at(self.now + 5 * MILLISECOND, Event::Up(link));
         }
         let connection = ConnectionId(link.0);
         if !wire.accepted {
@@ -580,6 +587,7 @@ impl World {
             self.with_client(client, |client, desk| match client {
                 Client::Producer(producer) if producer.owns(link) => producer.on_reply(&reply, desk),
                 Client::Consumer(consumer) if consumer.owns(link) => consumer.on_reply(&reply, desk),
+                Client::Admin(admin) if admin.owns(link) => admin.on_reply(&reply, desk),
                 _ => {}
             });
         }
@@ -589,6 +597,7 @@ impl World {
         self.with_client(client, |client, desk| match client {
             Client::Producer(producer) if producer.owns(link) => producer.on_closed(desk),
             Client::Consumer(consumer) if consumer.owns(link) => consumer.on_closed(),
+            Client::Admin(admin) if admin.owns(link) => admin.on_closed(),
             _ => {}
         });
     }
