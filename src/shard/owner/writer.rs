@@ -143,6 +143,12 @@ impl Owner {
 
     /// Starts writes and flushes as far as there is room for them.
     pub(super) fn pump_writes(&mut self, out: &mut Outbox) {
+        // Long before memory is so short that sockets are not read, nothing waits for company.
+        if self.tail_bytes > self.options.tail_bytes_max.saturating_mul(3) / 2 {
+            while let Some((_, at)) = self.writer.waiting.pop_first() {
+                self.queue_write(at);
+            }
+        }
         if self.writer.full_retry.is_none() {
             for (at, write) in std::mem::take(&mut self.writer.full) {
                 self.start_write(at, write, out);
