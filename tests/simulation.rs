@@ -153,7 +153,8 @@ fn spoil(history: &History, kind: u64, random: &mut Prng) -> Option<History> {
                     _ => None,
                 })
                 .collect();
-            let from = polls.iter().find(|index| acked.contains(&value(&history.events[**index])))?;
+            let from =
+                polls.iter().find(|index| acked.contains(&value(&history.events[**index])))?;
             for index in polls.iter().rev().filter(|index| *index >= from) {
                 history.events.remove(*index);
             }

@@ -134,9 +134,15 @@ pub(super) fn begin(
     }
     let mut items: BTreeMap<ShardId, Vec<ProduceItem>> = BTreeMap::new();
     let mut taken = 0;
+    // A batch stays in memory until its partition's segment has it, and a piece of a frame keeps
+    // the whole frame. So only a batch that is most of its frame is taken as it is; what shares a
+    // frame with others is copied out.
+    let (frame_bytes, alone) = (frame.len(), accepted.len() == 1);
     for (index, at, place) in accepted {
         frame.advance(place.start - taken);
-        let batch = frame.split_to(place.len());
+        let piece = frame.split_to(place.len());
+        let whole = alone && piece.len() >= frame_bytes / 2;
+        let batch = if whole { piece } else { BytesMut::from(&piece[..]) };
         taken = place.end;
         let index = u32::try_from(index).unwrap_or(u32::MAX);
         let shard = at.shard(context.shard_count);

@@ -334,8 +334,15 @@ impl Journal {
     /// Frees the oldest files as far as `flushed` covers them. For a partition it says up to which
     /// offset (exclusive) the segments and the checkpoint are durable; `None` if the partition is
     /// gone for good, and its entries with it.
-    pub fn release(&mut self, flushed: impl FnMut(TopicPartition) -> Option<Offset>) {
-        self.files.release(flushed);
+    ///
+    /// Files with groups beyond `group` are left alone: what was appended after the checkpoint was
+    /// begun is not in it, whatever offsets it names (a log start names an old one).
+    pub fn release(
+        &mut self,
+        group: GroupSequence,
+        flushed: impl FnMut(TopicPartition) -> Option<Offset>,
+    ) {
+        self.files.release(group, flushed);
     }
 
     /// Nothing of this partition is needed any more: its topic was deleted.

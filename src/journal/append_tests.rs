@@ -148,10 +148,10 @@ fn the_ring_asks_for_checkpoints_and_recycles() {
     driver.append(partition(0), 100, 101, &[1; 9000]).unwrap();
     driver.settle(&mut disk);
     assert!(driver.journal.has_open());
-    driver.journal.release(|_| Some(Offset(1)));
+    driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(1)));
     driver.settle(&mut disk);
     assert!(driver.journal.has_open(), "one of two partitions is not enough");
-    driver.journal.release(|_| Some(Offset(2)));
+    driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(2)));
     driver.settle(&mut disk);
     assert!(driver.journal.is_settled());
     assert_eq!(disk.files.len(), 4);
@@ -190,7 +190,7 @@ fn a_file_with_a_write_in_flight_is_not_given_away() {
     driver.append(partition(0), 2, 3, &[1; 9000]).unwrap();
     driver.poll();
     // The segments are ahead of the journal.
-    driver.journal.release(|_| Some(Offset(2)));
+    driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(2)));
     driver.poll();
     assert_eq!(groups(&driver).len(), 3);
     assert_eq!(driver.pending.len(), 3, "the first file is not prepared anew");
@@ -213,7 +213,7 @@ fn buffers_are_used_again() {
             }
         }
         driver.settle(&mut disk);
-        driver.journal.release(|_| Some(Offset(base)));
+        driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(base)));
     }
     assert_eq!(addresses.len(), 1);
 }

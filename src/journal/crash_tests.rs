@@ -84,7 +84,7 @@ fn trace(seed: u64, steps: usize, mut at_step: impl FnMut(State<'_>)) {
             // Everything durable also reaches the segments, so the ring turns.
             let durable = driver.journal.durable();
             released = appended.iter().filter(|(group, ..)| *group <= durable).count() as i64;
-            driver.journal.release(|_| Some(Offset(released)));
+            driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(released)));
         }
         let (driver, disk, appended) = (&driver, &disk, &appended[..]);
         at_step(State { driver, disk, appended, released, step });
@@ -174,7 +174,7 @@ fn settled(incarnation: u64, group_count: i64, disk: &mut Disk) -> Driver {
     for base in 0..group_count {
         driver.append(partition(0), base, base + 1, &payload(&mut prng, 2500)).unwrap();
         driver.settle(disk);
-        driver.journal.release(|_| Some(Offset(base - 3)));
+        driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(base - 3)));
     }
     driver
 }

@@ -195,10 +195,17 @@ impl Files {
         self.reclaim();
     }
 
-    pub(super) fn release(&mut self, mut flushed: impl FnMut(TopicPartition) -> Option<Offset>) {
+    pub(super) fn release(
+        &mut self,
+        group: GroupSequence,
+        mut flushed: impl FnMut(TopicPartition) -> Option<Offset>,
+    ) {
         // Only the oldest files can become free, so only they are looked at; a file behind one that
         // still waits is looked at when its turn comes.
         while let Some(file) = self.in_use.front_mut() {
+            if group < file.group_last {
+                break;
+            }
             file.coverage.release(&mut flushed);
             if !self.reclaim_oldest() {
                 break;

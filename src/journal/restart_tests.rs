@@ -133,7 +133,9 @@ impl World {
         }
         let models = &self.models;
         for driver in &mut self.drivers {
-            driver.journal.release(|at| models.get(&at).map(|model| Offset(model.flushed)));
+            driver.journal.release(GroupSequence(u64::MAX), |at| {
+                models.get(&at).map(|model| Offset(model.flushed))
+            });
         }
     }
 
@@ -220,7 +222,9 @@ impl World {
         }
         let models = &self.models;
         for driver in &mut self.drivers {
-            driver.journal.release(|at| models.get(&at).map(|model| Offset(model.flushed)));
+            driver.journal.release(GroupSequence(u64::MAX), |at| {
+                models.get(&at).map(|model| Offset(model.flushed))
+            });
         }
     }
 

@@ -130,6 +130,12 @@ impl Log {
         }
     }
 
+    /// Whether every closed segment is written to its end and flushed.
+    #[must_use]
+    pub fn closed_are_durable(&self) -> bool {
+        self.segments.back().is_none_or(|active| active.start == self.flush_segment)
+    }
+
     /// The settings in force.
     #[must_use]
     pub fn options(&self) -> &LogOptions {

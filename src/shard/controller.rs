@@ -142,7 +142,11 @@ impl Controller {
             match result {
                 Ok(()) => self.log_bytes = 0,
                 // The log is still whole; it only stays long until the next try.
-                Err(error) if error.full => tracing::warn!(error.reason, "no space for a snapshot"),
+                // Tried again when the log has doubled.
+                Err(error) if error.full => {
+                    tracing::warn!(error.reason, "no space for a snapshot of the catalog");
+                    self.snapshot_bytes = self.snapshot_bytes.max(self.log_bytes);
+                }
                 Err(error) => out.fatal(error.clone()),
             }
             self.proceed(out);

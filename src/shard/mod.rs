@@ -400,6 +400,7 @@ impl Shard {
 
     /// Carries on until nothing that happened here causes anything more here.
     fn settle(&mut self, now: Now) {
+        self.owner.retry_stalled(now, &mut self.outbox);
         loop {
             if let Some((to, request, answers)) = self.outbox.answers.pop_front() {
                 if to == self.id() {

@@ -13,6 +13,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::batch::BatchHeader;
 use crate::catalog::{Image, StaticConfigs, TopicConfig};
 use crate::ids::{Incarnation, Offset, PartitionId, TopicId, TopicPartition};
@@ -24,6 +26,9 @@ use crate::time::Now;
 
 use super::engine::PartitionDirectory;
 use super::owner::{PartitionCheckpoint, RestoredPartition, ShardCheckpoint, log_options};
+
+/// Replayed batches smaller than this are copied out of what was read.
+const PAYLOAD_COPIED_MAX: usize = 256 * 1024;
 
 /// Why a start is not possible. Acknowledged records may be missing, so this is for a human.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -279,7 +284,12 @@ impl Recovery {
                     let timestamp = header.max_timestamp;
                     producers.apply(&stamp, base_offset, last_offset, timestamp, now.instant);
                 }
-                log.append(entry.payload.clone(), &header, now.timestamp);
+                // A small payload would keep the whole read buffer in memory that it is a piece of.
+                let payload = match entry.payload.len() {
+                    ..PAYLOAD_COPIED_MAX => Bytes::copy_from_slice(&entry.payload),
+                    _ => entry.payload.clone(),
+                };
+                log.append(payload, &header, now.timestamp);
             }
         }
         Ok(())
@@ -314,8 +324,13 @@ impl Recovery {
             let Some((mut log, producers)) = partition.state else {
                 panic!("{at:?} was opened");
             };
-            // Records before it were deleted; if what it was moved over is lost, so is the rest.
-            log.advance_start(partition.log_start.min(log.next_offset()));
+            // Records before it were deleted. If what it was moved over is lost, the log goes on
+            // behind it, as Kafka's does: an offset below the start can never be read.
+            let start = partition.log_start.max(log.start_offset());
+            if log.next_offset() < start {
+                log = Log::new(start, log_options(&partition.config, at), self.now.timestamp);
+            }
+            log.advance_start(start);
             if let Some(shard) = shards.get_mut(usize::from(at.shard(shard_count).0)) {
                 shard.push(RestoredPartition { at, log, producers });
             }

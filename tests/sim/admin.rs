@@ -119,8 +119,7 @@ impl Admin {
         let name = format!("fleeting-{}", desk.random.below(NAMES));
         match self.names[&name] {
             Name::Absent => {
-                let promise =
-                    Promise { durable: desk.random.chance(2, 3), retention: false };
+                let promise = Promise { durable: desk.random.chance(2, 3), retention: false };
                 let partitions = desk.random.between(1, 3) as i32;
                 let configs = if promise.durable {
                     Vec::new()
@@ -152,8 +151,7 @@ impl Admin {
                 self.link.send(desk, 6, &request, Some(Asked::Delete(name)));
             }
             Name::Unknown => {
-                let topics =
-                    vec![MetadataRequestTopic { name: Some(&name), ..Default::default() }];
+                let topics = vec![MetadataRequestTopic { name: Some(&name), ..Default::default() }];
                 let request = MetadataRequest {
                     topics: Some(topics.into()),
                     allow_auto_topic_creation: false,
@@ -170,14 +168,17 @@ impl Admin {
             Some(Asked::End(at)) => {
                 let Some(reply) = decode::<ListOffsetsResponse<'_>>(frame, 7, desk) else { return };
                 let found = reply.topics.iter().flat_map(|topic| topic.partitions.iter().next());
-                let end = found.filter(|found| found.error_code == 0).map(|found| found.offset).next();
+                let end =
+                    found.filter(|found| found.error_code == 0).map(|found| found.offset).next();
                 if let Some(end) = end.filter(|_| !desk.finishing) {
                     self.delete_records(at, end, desk);
                 }
             }
             Some(Asked::DeleteRecords(at, before)) => self.on_deleted(at, before, frame, desk),
             Some(Asked::Create(name, partitions, promise)) => {
-                let Some(reply) = decode::<CreateTopicsResponse<'_>>(frame, 7, desk) else { return };
+                let Some(reply) = decode::<CreateTopicsResponse<'_>>(frame, 7, desk) else {
+                    return;
+                };
                 let Some(topic) = reply.topics.iter().next() else { return };
                 match ErrorCode::from_code(topic.error_code) {
                     ErrorCode::NONE => {
@@ -202,7 +203,9 @@ impl Admin {
                 }
             }
             Some(Asked::Delete(name)) => {
-                let Some(reply) = decode::<DeleteTopicsResponse<'_>>(frame, 6, desk) else { return };
+                let Some(reply) = decode::<DeleteTopicsResponse<'_>>(frame, 6, desk) else {
+                    return;
+                };
                 let Some(topic) = reply.responses.iter().next() else { return };
                 match ErrorCode::from_code(topic.error_code) {
                     ErrorCode::NONE | ErrorCode::UNKNOWN_TOPIC_ID => {
@@ -221,9 +224,7 @@ impl Admin {
                     _ => Name::Absent,
                 };
                 let lost = match now {
-                    Name::Absent => {
-                        desk.topic_named(&name).is_some()
-                    }
+                    Name::Absent => desk.topic_named(&name).is_some(),
                     _ => false,
                 };
                 if lost {

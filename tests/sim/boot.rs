@@ -16,7 +16,9 @@ use ringmain::shard::{ConnectionLimits, ShardOptions, ShardSeed};
 use ringmain::time::Now;
 
 use super::disk::{Disk, DiskFault, Inode};
-use super::files::{checkpoint_start, journal_directory, metadata_topic, partition_metadata, replace};
+use super::files::{
+    checkpoint_start, journal_directory, metadata_topic, partition_metadata, replace,
+};
 use super::mutant::Mutant;
 
 const NODE: NodeId = NodeId(1);
@@ -104,15 +106,14 @@ pub(crate) fn boot(disk: &mut Disk, options: &BootOptions, now: Now) -> Result<B
     report.notes = recovery.notes().to_vec();
     let mut controller = Some((catalog, log_bytes, options.random ^ incarnation.0));
     let count = options.shard_count;
-    let seeds = (0..count).map(ShardId).zip(recovery.finish(count)).map(|(shard, partitions)| {
-        ShardSeed {
+    let seeds =
+        (0..count).map(ShardId).zip(recovery.finish(count)).map(|(shard, partitions)| ShardSeed {
             options: shard_options(options, shard, incarnation),
             image: image.clone(),
             statics: options.statics.clone(),
             partitions,
             controller: controller.take(),
-        }
-    });
+        });
     let seeds = seeds.collect();
     Ok(Booted { incarnation, seeds, report })
 }
@@ -250,9 +251,8 @@ fn checkpoints(disk: &mut Disk) -> Result<Vec<ShardCheckpoint>, BootFault> {
 }
 
 fn is_partition_name(name: &str) -> bool {
-    name.rsplit_once('-').is_some_and(|(topic, partition)| {
-        !topic.is_empty() && partition.parse::<u32>().is_ok()
-    })
+    name.rsplit_once('-')
+        .is_some_and(|(topic, partition)| !topic.is_empty() && partition.parse::<u32>().is_ok())
 }
 
 fn open_partitions(
@@ -404,7 +404,9 @@ fn judge(fault: &PlanFault, files: &[(String, Inode)], disk: &Disk) -> Result<()
     match fault {
         PlanFault::Header { fault: HeaderFault::Unused, .. } => Ok(()),
         // Its making was cut short: it is shorter than any header.
-        PlanFault::Header { file, fault: HeaderFault::Foreign } if disk.length(files[*file].1) == 0 => {
+        PlanFault::Header { file, fault: HeaderFault::Foreign }
+            if disk.length(files[*file].1) == 0 =>
+        {
             Ok(())
         }
         fault => Err(refused(format_args!("journal files: {fault:?}"))),

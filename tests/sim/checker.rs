@@ -128,7 +128,9 @@ impl Checker<'_> {
                     }
                 }
             }
-            Event::Poll { consumer, at, offset, value } => self.on_poll(consumer, at, offset, value),
+            Event::Poll { consumer, at, offset, value } => {
+                self.on_poll(consumer, at, offset, value)
+            }
             Event::Marks { consumer, at, high_watermark, log_start } => {
                 self.on_marks(consumer, at, high_watermark, log_start);
             }
@@ -218,7 +220,9 @@ impl Checker<'_> {
             let start = partition.deleted_start;
             // A reply that was under way when the deletion was acknowledged still carries it.
             if consumer == FINAL {
-                self.violation(format!("regress: {at:?} offset {offset} was deleted up to {start}"));
+                self.violation(format!(
+                    "regress: {at:?} offset {offset} was deleted up to {start}"
+                ));
             }
         }
         let reader = self.readers.entry((consumer, at)).or_default();

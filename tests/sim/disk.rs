@@ -341,7 +341,8 @@ impl Disk {
             }
         }
         if through {
-            file.stable.length = file.stable.length.max(file.cache.length.min(position + bytes.len() as u64));
+            file.stable.length =
+                file.stable.length.max(file.cache.length.min(position + bytes.len() as u64));
         }
     }
 
@@ -502,7 +503,8 @@ impl Disk {
         let turn = self.turn;
         let file = self.file_mut(inode);
         let cut = length / SECTOR_BYTES;
-        for sector in file.cache.sectors.range(cut..).map(|(sector, _)| *sector).collect::<Vec<_>>() {
+        for sector in file.cache.sectors.range(cut..).map(|(sector, _)| *sector).collect::<Vec<_>>()
+        {
             file.dirty.insert(sector, turn);
         }
         file.cache.set_length(length);

@@ -196,7 +196,8 @@ impl Files {
     ) -> Fallible<()> {
         for segment in segments {
             for kind in FileKind::ALL {
-                let inode = disk.open(&format!("{}/{}", directory.name, file_name(*segment, kind)))?;
+                let inode =
+                    disk.open(&format!("{}/{}", directory.name, file_name(*segment, kind)))?;
                 disk.sync(inode)?;
             }
         }

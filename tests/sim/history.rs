@@ -28,57 +28,23 @@ pub(crate) struct Promise {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// A batch is about to be sent: `count` values from `first` on.
-    Send {
-        id: SendId,
-        at: TopicPartition,
-        first: Value,
-        count: u32,
-        idempotent: bool,
-    },
+    Send { id: SendId, at: TopicPartition, first: Value, count: u32, idempotent: bool },
     /// It was acknowledged, at this offset if the reply named one.
-    Acked {
-        id: SendId,
-        base_offset: Option<i64>,
-    },
+    Acked { id: SendId, base_offset: Option<i64> },
     /// It was refused for good: nothing of it may ever be read.
-    Failed {
-        id: SendId,
-    },
+    Failed { id: SendId },
     /// A consumer (re)starts here, for a reason that is not its own.
-    Reset {
-        consumer: u32,
-        at: TopicPartition,
-        offset: i64,
-    },
+    Reset { consumer: u32, at: TopicPartition, offset: i64 },
     /// A consumer read a record.
-    Poll {
-        consumer: u32,
-        at: TopicPartition,
-        offset: i64,
-        value: Value,
-    },
+    Poll { consumer: u32, at: TopicPartition, offset: i64, value: Value },
     /// A consumer was told these.
-    Marks {
-        consumer: u32,
-        at: TopicPartition,
-        high_watermark: i64,
-        log_start: i64,
-    },
+    Marks { consumer: u32, at: TopicPartition, high_watermark: i64, log_start: i64 },
     /// Somebody asks to delete everything below; the largest number is whatever the end is then.
-    DeleteRecords {
-        at: TopicPartition,
-        before: i64,
-    },
+    DeleteRecords { at: TopicPartition, before: i64 },
     /// It is done: the log starts here.
-    RecordsDeleted {
-        at: TopicPartition,
-        log_start: i64,
-        everything: bool,
-    },
+    RecordsDeleted { at: TopicPartition, log_start: i64, everything: bool },
     /// The topic of the partition is about to be deleted.
-    Deleting {
-        at: TopicPartition,
-    },
+    Deleting { at: TopicPartition },
     /// The power was cut: what was not promised to outlive that may be gone.
     PowerCut,
     /// From here on `FINAL` reads everything.

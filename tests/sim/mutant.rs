@@ -38,7 +38,8 @@ pub(crate) fn replay_blindly(
         }
     }
     recovery.end_incarnation();
-    let gap = recovery.notes().iter().map(|RecoveryNote::UnflushedLost { directory, .. }| directory);
+    let gap =
+        recovery.notes().iter().map(|RecoveryNote::UnflushedLost { directory, .. }| directory);
     match gap.into_iter().next() {
         Some(directory) => Err(format!("{directory} has a gap")),
         None => Ok(()),
@@ -64,7 +65,10 @@ fn offer_group(group: &[u8], recovery: &mut Recovery) -> Result<(), RecoveryFaul
         let topic = group[at + 8..at + 24].try_into().expect("sixteen bytes");
         recovery.offer(ReplayedEntry {
             kind,
-            at: TopicPartition { topic: TopicId(topic), partition: PartitionId(word(at + 24) as i32) },
+            at: TopicPartition {
+                topic: TopicId(topic),
+                partition: PartitionId(word(at + 24) as i32),
+            },
             base_offset: Offset(long(at + 32)),
             next_offset: Offset(long(at + 40)),
             leader_epoch: LeaderEpoch(word(at + 28) as i32),

@@ -118,10 +118,15 @@ impl Process {
         for preparation in self.preparations.into_values() {
             disk.plan_crash(Some(random.below(6)));
             let JournalPreparation { shard, lane, slot, create, header, .. } = preparation;
-            let path =
-                super::files::journal_path(self.incarnation, lane, ShardId(shard), slot);
+            let path = super::files::journal_path(self.incarnation, lane, ShardId(shard), slot);
             let bytes = header.as_slice();
-            let _ = super::files::prepare_journal_file(disk, &path, create, self.journal_file_bytes, bytes);
+            let _ = super::files::prepare_journal_file(
+                disk,
+                &path,
+                create,
+                self.journal_file_bytes,
+                bytes,
+            );
         }
         disk.plan_crash(None);
         for write in self.journal_writes.into_values() {

@@ -296,7 +296,8 @@ impl Producer {
             for outcome in &topic.partition_responses {
                 let partition = ringmain::ids::PartitionId(outcome.index);
                 let at = TopicPartition { topic: id, partition };
-                outcomes.insert(at, (ErrorCode::from_code(outcome.error_code), outcome.base_offset));
+                outcomes
+                    .insert(at, (ErrorCode::from_code(outcome.error_code), outcome.base_offset));
             }
         }
         let mut reset = false;
@@ -370,8 +371,8 @@ impl Producer {
 
     fn on_out_of_order(&mut self, at: TopicPartition, send: SendId, desk: &mut Desk<'_>) -> bool {
         desk.coverage.hit("a batch is out of order");
-        let is_first = self.lanes.get(&at).and_then(|lane| lane.queue.front()).map(|b| b.send)
-            == Some(send);
+        let is_first =
+            self.lanes.get(&at).and_then(|lane| lane.queue.front()).map(|b| b.send) == Some(send);
         if !is_first {
             self.again(at, send);
             return false;

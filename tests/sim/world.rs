@@ -253,10 +253,11 @@ impl World {
         // Producers bring what they began to its end.
         let deadline = self.now + FINISH_MAX;
         let done = |world: &World| {
-            world.process.is_some() && world.clients.iter().all(|client| match client {
-                Client::Producer(producer) => producer.is_done(true),
-                Client::Consumer(_) | Client::Admin(_) => true,
-            })
+            world.process.is_some()
+                && world.clients.iter().all(|client| match client {
+                    Client::Producer(producer) => producer.is_done(true),
+                    Client::Consumer(_) | Client::Admin(_) => true,
+                })
         };
         if !self.run_until(|world| done(world) || deadline < world.now) {
             return;
@@ -525,7 +526,8 @@ impl World {
         }
         let connection = ConnectionId(link.0);
         if !wire.accepted {
-            let peer = SocketAddr::from(([10, 0, 0, wire.client as u8], 1000 + link.0 as u16 % 5000));
+            let peer =
+                SocketAddr::from(([10, 0, 0, wire.client as u8], 1000 + link.0 as u16 % 5000));
             if !engine.on_accept(connection, peer, now) {
                 wire.server_gone = true;
                 return self.send_down(link, Sent::End);
@@ -571,7 +573,8 @@ impl World {
             }
             return;
         };
-        if !wire.server_gone && wire.generation == self.generation
+        if !wire.server_gone
+            && wire.generation == self.generation
             && let Some(process) = &mut self.process
         {
             process.shards[usize::from(shard)].engine.on_sent(ConnectionId(link.0), now);
@@ -585,8 +588,12 @@ impl World {
         if !gone {
             self.note(checksum(&reply));
             self.with_client(client, |client, desk| match client {
-                Client::Producer(producer) if producer.owns(link) => producer.on_reply(&reply, desk),
-                Client::Consumer(consumer) if consumer.owns(link) => consumer.on_reply(&reply, desk),
+                Client::Producer(producer) if producer.owns(link) => {
+                    producer.on_reply(&reply, desk)
+                }
+                Client::Consumer(consumer) if consumer.owns(link) => {
+                    consumer.on_reply(&reply, desk)
+                }
                 Client::Admin(admin) if admin.owns(link) => admin.on_reply(&reply, desk),
                 _ => {}
             });
@@ -826,7 +833,11 @@ impl World {
         let id = process.operation();
         match action {
             journal::Action::PrepareFile { slot, file, create, header } => {
-                self.coverage.hit(if create { "a journal file is made" } else { "a journal file is recycled" });
+                self.coverage.hit(if create {
+                    "a journal file is made"
+                } else {
+                    "a journal file is recycled"
+                });
                 let preparation = JournalPreparation { shard, lane, slot, file, create, header };
                 process.preparations.insert(id, preparation);
                 self.after(self.options.file_delay, Event::JournalFile(generation, id));
@@ -868,7 +879,8 @@ impl World {
         let Some(process) = &mut self.process else { return };
         let Some(write) = process.journal_writes.remove(&id) else { return };
         let JournalWrite { shard, lane, group, buffer, inode, position } = write;
-        let through = lane == journal::Lane::Flushed && self.options.mutant != Some(Mutant::NoFlush);
+        let through =
+            lane == journal::Lane::Flushed && self.options.mutant != Some(Mutant::NoFlush);
         let bytes = buffer.as_slice();
         let result = if self.options.mutant == Some(Mutant::EarlyAck) {
             let late = LateWrite { inode, position, bytes: bytes.to_vec() };
@@ -995,7 +1007,10 @@ impl World {
         if self.process.is_some() {
             return;
         }
-        if !self.quiet && self.options.boot_crash > 0 && self.faults.chance(1, self.options.boot_crash) {
+        if !self.quiet
+            && self.options.boot_crash > 0
+            && self.faults.chance(1, self.options.boot_crash)
+        {
             let after = self.faults.below(120);
             self.disk.plan_crash(Some(after));
         }

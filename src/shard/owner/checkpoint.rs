@@ -9,7 +9,7 @@ use std::time::Duration;
 use rkyv::rancor::Error as RkyvError;
 
 use crate::ids::{Incarnation, Offset, PartitionId, ShardId, TopicId, TopicPartition};
-use crate::journal::Lane;
+use crate::journal::{GroupSequence, Lane};
 use crate::log::LogCheckpoint;
 use crate::producer::ProducerTableSnapshot;
 use crate::shard::engine::{DiskError, FileWork};
@@ -146,6 +146,8 @@ impl ShardCheckpoint {
 pub(super) struct Progress {
     state: State,
     next: Instant,
+    /// There was no space for the last one.
+    not_before: Option<Instant>,
     /// It is due, whatever the journals say.
     wanted: bool,
     /// Something changed since the last one was begun.
@@ -169,7 +171,12 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Written {
     flushed: Map<TopicPartition, Offset>,
+    /// Of both lanes, when it was begun. A log start of a later group is not in it, whatever offset
+    /// its entry names.
+    groups: [(Lane, GroupSequence); 2],
     dropped: usize,
+    /// It covers everything that was durable when it was begun.
+    whole: bool,
 }
 
 impl Progress {
@@ -183,6 +190,7 @@ impl Progress {
         Progress {
             state: State::Idle,
             next: now,
+            not_before: None,
             wanted: false,
             changed: true,
             settled: false,
@@ -191,7 +199,12 @@ impl Progress {
     }
 
     pub(super) fn due(&self) -> Option<Instant> {
-        matches!(self.state, State::Idle).then_some(self.next)
+        matches!(self.state, State::Idle).then_some(self.not_before.unwrap_or(self.next))
+    }
+
+    /// Make one as soon as possible.
+    pub(super) fn want(&mut self) {
+        self.wanted = true;
     }
 }
 
@@ -211,6 +224,7 @@ impl Owner {
     /// Time passed: perhaps a checkpoint is due.
     pub(super) fn age_checkpoint(&mut self, now: Instant) {
         let progress = &mut self.writer.checkpoint;
+        progress.not_before = progress.not_before.filter(|not_before| now < *not_before);
         if matches!(progress.state, State::Idle) && now >= progress.next {
             progress.wanted = progress.changed;
             progress.next = now + INTERVAL;
@@ -223,7 +237,9 @@ impl Owner {
         if matches!(self.writer.checkpoint.state, State::Idle) {
             let wanted =
                 self.writer.checkpoint.wanted || self.stopping || self.retention.wants_checkpoint();
-            if self.writer.checkpoint.stopped || !(wanted || self.journals_demand()) {
+            let held =
+                self.writer.checkpoint.stopped || self.writer.checkpoint.not_before.is_some();
+            if held || !(wanted || self.journals_demand()) {
                 return;
             }
             self.writer.checkpoint.wanted = false;
@@ -236,7 +252,11 @@ impl Owner {
                 self.demand_flush(at, durable);
             }
         }
-        if matches!(self.writer.checkpoint.state, State::Flushing) && self.writer.demands_met() {
+        // What is flushed is always worth a checkpoint. On a full disk nothing more will be, and the
+        // segments that retention has dropped can only be unlinked after one.
+        let stuck = self.writer.disk_is_full() && self.retention.wants_checkpoint();
+        let ready = self.writer.demands_met() || stuck;
+        if matches!(self.writer.checkpoint.state, State::Flushing) && ready {
             self.write_checkpoint(out);
         }
     }
@@ -252,15 +272,16 @@ impl Owner {
         let flushed = self
             .partitions
             .iter()
-            // A log start that is still on its way is not in this checkpoint.
-            .filter(|(_, partition)| partition.log_starts_pending == 0)
             .map(|(at, partition)| (*at, partition.log.flushed_offset()))
             .collect();
         match checkpoint.encode() {
             Ok(content) => {
+                let whole = self.writer.demands_met();
                 let dropped = self.retention.begin_checkpoint();
                 let id = out.file(FileWork::WriteCheckpoint { content });
-                self.jobs.insert(id, Job::Checkpoint(Written { flushed, dropped }));
+                let groups = [Lane::Flushed, Lane::Unflushed]
+                    .map(|lane| (lane, self.lane(lane).journal.durable()));
+                self.jobs.insert(id, Job::Checkpoint(Written { flushed, groups, dropped, whole }));
                 self.writer.checkpoint.state = State::Writing;
             }
             Err(error) => out.fatal(DiskError {
@@ -295,15 +316,19 @@ impl Owner {
         match result {
             Ok(()) => {
                 self.retention.end_checkpoint(written.dropped);
-                for lane in [Lane::Flushed, Lane::Unflushed] {
+                for (lane, group) in written.groups {
                     // A partition that is not named came after this checkpoint was begun, or is
                     // gone: `forget` has dealt with the latter.
-                    self.lane(lane)
-                        .journal
-                        .release(|at| Some(written.flushed.get(&at).copied().unwrap_or_default()));
+                    self.lane(lane).journal.release(group, |at| {
+                        Some(written.flushed.get(&at).copied().unwrap_or_default())
+                    });
                 }
-                self.retry_stalled(now, out);
-                self.writer.checkpoint.settled = true;
+                for (at, flushed) in &written.flushed {
+                    if let Some(partition) = self.partitions.get_mut(at) {
+                        partition.checkpointed = *flushed;
+                    }
+                }
+                self.writer.checkpoint.settled |= written.whole;
                 let complete = self
                     .partitions
                     .values()
@@ -313,8 +338,8 @@ impl Owner {
             }
             Err(error) if error.full => {
                 tracing::error!(error.operation, error.reason, "no space for a checkpoint");
-                self.writer.checkpoint.next = now.instant + Duration::from_secs(1);
-                self.writer.checkpoint.changed = true;
+                self.writer.checkpoint.not_before = Some(now.instant + Duration::from_secs(1));
+                self.writer.checkpoint.wanted = true;
             }
             Err(error) => return out.fatal(error),
         }

@@ -208,12 +208,12 @@ impl Owner {
             directory: Arc::new(directory),
             leader_epoch,
             durable: log.next_offset(),
+            checkpointed: log.flushed_offset(),
             lane: Lane::Flushed,
             config,
             log,
             producers,
             waiters: VecDeque::new(),
-            log_starts_pending: 0,
             writing: false,
             flushing: None,
             queued: false,
@@ -410,7 +410,7 @@ impl Owner {
                 self.on_segment_written(at, write, result.map(drop), now.instant, out);
             }
             Job::Flush { at, segments } => {
-                self.on_segments_flushed(at, segments, result.map(drop), now, out);
+                self.on_segments_flushed(at, segments, result.map(drop), out);
             }
             Job::Fetch(work, step) => self.on_fetch_file(work, step, result, out),
             Job::Offsets(work, step) => self.on_offsets_file(work, step, result, out),
@@ -451,13 +451,12 @@ impl Owner {
         match result {
             Ok(()) => {
                 self.lane(lane).journal.on_file_ready(file);
-                self.retry_stalled(now, out);
             }
             Err(error) if error.full => {
                 tracing::error!(error.operation, error.reason, "no space for a journal file");
                 self.lane(lane).journal.on_file_failed(file);
                 self.wait_for_space(now.instant);
-                self.refuse_stalled(out);
+                self.retry_stalled(now, out);
             }
             Err(error) => out.fatal(error),
         }
@@ -497,7 +496,9 @@ impl Owner {
     /// Bytes that wait for the disk. The host stops reading sockets while they are too many.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
-        self.stalled.bytes() > 0 || self.tail_bytes > 2 * self.options.tail_bytes_max
+        // On a full disk produce is refused instead, and whoever reads or deletes is served.
+        let behind = self.tail_bytes > 2 * self.options.tail_bytes_max;
+        !self.stalled.is_empty() || (behind && !self.writer.disk_is_full())
     }
 }
 

@@ -177,8 +177,21 @@ impl Owner {
             }
             (Step::Search { read, position }, Ok(FileOutcome::Bytes(data))) => {
                 match log::locate_timestamp(&data, position, work.target, work.from) {
-                    Scan::NeedMore { position, bytes } => {
-                        return self.search_on(work, read, position, bytes, out);
+                    // A file that gives no more than before is shorter than its log knows.
+                    Scan::NeedMore { position: next, bytes }
+                        if next > position || bytes > data.len() =>
+                    {
+                        if next == position
+                            && (data.len() as u32) < SEARCH_BYTES.min(read.end - position)
+                        {
+                            Err(PartitionRefusal::Storage)
+                        } else {
+                            return self.search_on(work, read, next, bytes, out);
+                        }
+                    }
+                    Scan::NeedMore { position, .. } => {
+                        tracing::error!(position, segment = %read.segment, "segment is cut short");
+                        Err(PartitionRefusal::Storage)
                     }
                     Scan::Found { position, header } => {
                         let length = header.size() as u32;
@@ -255,9 +268,6 @@ impl Owner {
             Ok(group) => {
                 let entry = Entry::LogStart(before, part, item.index);
                 self.flushed.pending.push_back((group, item.at, entry));
-                if let Some(partition) = self.partitions.get_mut(&item.at) {
-                    partition.log_starts_pending += 1;
-                }
             }
             Err(_) => self.resolve(part, item.index, refused(PartitionRefusal::Storage), out),
         }
@@ -275,7 +285,6 @@ impl Owner {
         let answer = match self.partitions.get_mut(&at) {
             None => Err(PartitionRefusal::Unknown),
             Some(partition) => {
-                partition.log_starts_pending -= 1;
                 partition.log.advance_start(offset);
                 self.writer.checkpoint.changed();
                 Ok(partition.log.start_offset())

@@ -40,8 +40,8 @@ pub(super) struct Partition {
     pub lane: Lane,
     /// In offset order.
     pub waiters: VecDeque<DurableWaiter>,
-    /// Moves of the log start that are not durable yet.
-    pub log_starts_pending: u32,
+    /// A durable checkpoint says that its segments hold everything below.
+    pub checkpointed: Offset,
     /// A write to its segments is under way.
     pub writing: bool,
     /// A flush of its segments is under way, covering everything below this offset.
@@ -73,7 +73,7 @@ impl Partition {
     pub(super) fn must_settle(&self) -> bool {
         self.lane == Lane::Unflushed
             && self.config.flush_messages <= 1
-            && self.log.flushed_offset() < self.log.next_offset()
+            && self.checkpointed < self.log.next_offset()
     }
 
     /// Checks the epoch a client believes in against this partition's.

@@ -23,21 +23,30 @@ use super::{Entry, Owner, PartId};
 /// batch waits behind it: an idempotent producer's batches must not overtake each other.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
-    queue: VecDeque<(PartId, Acks, ProduceItem)>,
+    queue: VecDeque<(PartId, Acks, Pending)>,
     bytes: usize,
 }
 
 impl Stalled {
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
     }
+}
+
+/// A batch on its way into a log.
+#[derive(Debug)]
+struct Pending {
+    item: ProduceItem,
+    /// Its header, once it has been checked and made what its topic demands. That is done once: a
+    /// batch that waited must not be judged by what the broker has already written into it.
+    header: Option<BatchHeader>,
 }
 
 enum Appended {
     /// The answer waits until everything below the offset is durable.
     Wait(Produced, Offset),
-    /// The journal has no room; the batch is untouched but for its stamps.
-    Full(BytesMut),
+    /// There is no room; the batch waits.
+    Full,
 }
 
 impl Owner {
@@ -52,33 +61,35 @@ impl Owner {
     ) {
         let part = self.open_part(from, request, items.len());
         for item in items {
+            let pending = Pending { item, header: None };
             if self.stalled.queue.is_empty() {
-                self.produce_one(part, acks, item, now, out);
+                self.produce_one(part, acks, pending, now, out);
             } else {
-                self.stall(part, acks, item);
+                self.stalled.bytes += pending.item.batch.len();
+                self.stalled.queue.push_back((part, acks, pending));
             }
         }
-    }
-
-    fn stall(&mut self, part: PartId, acks: Acks, item: ProduceItem) {
-        self.stalled.bytes += item.batch.len();
-        self.stalled.queue.push_back((part, acks, item));
     }
 
     fn produce_one(
         &mut self,
         part: PartId,
         acks: Acks,
-        item: ProduceItem,
+        mut pending: Pending,
         now: Now,
         out: &mut Outbox,
     ) {
-        let ProduceItem { index, at, batch } = item;
-        match self.append(at, batch, now) {
+        let (index, at) = (pending.item.index, pending.item.at);
+        match self.append(&mut pending, now) {
             Err(refusal) => self.resolve(part, index, Answer::Produced(Err(refusal)), out),
-            Ok(Appended::Full(batch)) => {
-                self.stalled.bytes += batch.len();
-                self.stalled.queue.push_front((part, acks, ProduceItem { index, at, batch }));
+            // Waiting helps only if room may come without somebody making some.
+            Ok(Appended::Full) if self.writer.disk_is_full() => {
+                let refused = Answer::Produced(Err(ProduceRefusal::Storage));
+                self.resolve(part, index, refused, out);
+            }
+            Ok(Appended::Full) => {
+                self.stalled.bytes += pending.item.batch.len();
+                self.stalled.queue.push_front((part, acks, pending));
             }
             Ok(Appended::Wait(produced, next_offset)) => {
                 let partition = self.partitions.get_mut(&at);
@@ -96,37 +107,23 @@ impl Owner {
         }
     }
 
-    fn append(
-        &mut self,
-        at: TopicPartition,
-        mut batch: BytesMut,
-        now: Now,
-    ) -> Result<Appended, ProduceRefusal> {
+    fn append(&mut self, pending: &mut Pending, now: Now) -> Result<Appended, ProduceRefusal> {
+        let at = pending.item.at;
+        let full = self.writer.disk_is_full() && self.tail_bytes > 2 * self.options.tail_bytes_max;
         let partition = self
             .partitions
             .get_mut(&at)
             .ok_or(ProduceRefusal::Partition(PartitionRefusal::Unknown))?;
-        let config = &partition.config;
-        let size_max = config.max_message_bytes as usize;
-        if batch.len() > size_max {
-            return Err(ProduceRefusal::TooLarge { size: batch.len(), size_max });
-        }
-        let mut header = batch::check_produce(&batch).map_err(ProduceRefusal::Batch)?;
-        if partition.must_settle() {
-            let next_offset = partition.log.next_offset();
-            self.demand_flush(at, next_offset);
-            return Ok(Appended::Full(batch));
-        }
-        if config.min_insync_replicas > 1 {
-            return Err(ProduceRefusal::NotEnoughReplicas);
-        }
-        header = conform(config, &mut batch, header, now.timestamp)?;
+        let mut header = match pending.header {
+            Some(header) => header,
+            None => {
+                let header = admit(&partition.config, &mut pending.item.batch, now.timestamp)?;
+                *pending.header.insert(header)
+            }
+        };
         let append_time = (header.timestamp_type() == TimestampType::LogAppendTime)
             .then_some(header.max_timestamp);
         let stamp = header.producer();
-        if header.is_transactional() {
-            return Err(ProduceRefusal::NotAllowed);
-        }
         if let Some(stamp) = &stamp {
             match partition.producers.check(stamp).map_err(ProduceRefusal::Producer)? {
                 Verdict::New => {}
@@ -138,33 +135,37 @@ impl Owner {
                 }
             }
         }
+        if full {
+            return Ok(Appended::Full);
+        }
+        if partition.must_settle() {
+            let next_offset = partition.log.next_offset();
+            self.writer.checkpoint.want();
+            self.demand_flush(at, next_offset);
+            return Ok(Appended::Full);
+        }
         let base_offset = partition.log.next_offset();
         let next_offset = base_offset.plus(i64::from(header.last_offset_delta) + 1);
-        batch::stamp(&mut batch, base_offset, partition.leader_epoch);
-        let lane = partition.lane_for_append();
+        batch::stamp(&mut pending.item.batch, base_offset, partition.leader_epoch);
         let entry = journal::Entry {
             kind: EntryKind::Batch,
             at,
             base_offset,
             next_offset,
             leader_epoch: partition.leader_epoch,
-            payload: &batch,
+            payload: &pending.item.batch,
         };
-        let state = match lane {
+        let state = match partition.lane_for_append() {
             Lane::Flushed => &mut self.flushed,
             Lane::Unflushed => &mut self.unflushed,
         };
         state.used = true;
         let group = match state.journal.append(&entry) {
             Ok(group) => group,
-            Err(journal::Refusal::Full) => {
-                // Back to what the producer sent, so that the checks pass again.
-                batch::stamp(&mut batch, Offset(0), crate::ids::LeaderEpoch(-1));
-                return Ok(Appended::Full(batch));
-            }
+            Err(journal::Refusal::Full) => return Ok(Appended::Full),
             Err(journal::Refusal::TooLarge) => {
                 let size_max = crate::limits::JOURNAL_GROUP_BYTES_MAX;
-                return Err(ProduceRefusal::TooLarge { size: batch.len(), size_max });
+                return Err(ProduceRefusal::TooLarge { size: pending.item.batch.len(), size_max });
             }
         };
         state.pending.push_back((group, at, Entry::Appended(next_offset)));
@@ -175,6 +176,7 @@ impl Owner {
             let timestamp = header.max_timestamp;
             partition.producers.apply(stamp, base_offset, last_offset, timestamp, now.instant);
         }
+        let batch = std::mem::take(&mut pending.item.batch);
         self.tail_bytes += batch.len();
         partition.log.append(batch.freeze(), &header, now.timestamp);
         let log_start = partition.log.start_offset();
@@ -182,22 +184,14 @@ impl Owner {
     }
 
     /// Tries the batches that wait for room again.
-    pub(super) fn retry_stalled(&mut self, now: Now, out: &mut Outbox) {
-        while let Some((part, acks, item)) = self.stalled.queue.pop_front() {
+    pub fn retry_stalled(&mut self, now: Now, out: &mut Outbox) {
+        while let Some((part, acks, pending)) = self.stalled.queue.pop_front() {
             let waiting = self.stalled.queue.len();
-            self.stalled.bytes -= item.batch.len();
-            self.produce_one(part, acks, item, now, out);
+            self.stalled.bytes -= pending.item.batch.len();
+            self.produce_one(part, acks, pending, now, out);
             if self.stalled.queue.len() > waiting {
                 return;
             }
-        }
-    }
-
-    /// The disk has no room for another journal file: whoever waits for one is told.
-    pub(super) fn refuse_stalled(&mut self, out: &mut Outbox) {
-        self.stalled.bytes = 0;
-        for (part, _, item) in std::mem::take(&mut self.stalled.queue) {
-            self.resolve(part, item.index, Answer::Produced(Err(ProduceRefusal::Storage)), out);
         }
     }
 
@@ -231,7 +225,6 @@ impl Owner {
                 }
             }
         }
-        self.retry_stalled(now, out);
     }
 
     fn on_durable(&mut self, at: TopicPartition, next_offset: Offset, now: Now, out: &mut Outbox) {
@@ -253,6 +246,26 @@ impl Owner {
         }
         self.want_write(at, now.instant);
     }
+}
+
+/// Checks a batch as its producer sent it, and makes it what its topic demands.
+fn admit(
+    config: &TopicConfig,
+    batch: &mut BytesMut,
+    now: Timestamp,
+) -> Result<BatchHeader, ProduceRefusal> {
+    let size_max = config.max_message_bytes as usize;
+    if batch.len() > size_max {
+        return Err(ProduceRefusal::TooLarge { size: batch.len(), size_max });
+    }
+    let header = batch::check_produce(batch).map_err(ProduceRefusal::Batch)?;
+    if config.min_insync_replicas > 1 {
+        return Err(ProduceRefusal::NotEnoughReplicas);
+    }
+    if header.is_transactional() {
+        return Err(ProduceRefusal::NotAllowed);
+    }
+    conform(config, batch, header, now)
 }
 
 /// Makes a batch what its topic demands, and refuses what cannot be made so.

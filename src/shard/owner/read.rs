@@ -196,10 +196,16 @@ impl Owner {
             }
             (Step::Search { read, position }, FileOutcome::Bytes(data)) => {
                 match log::locate(&data, position, read.target) {
-                    Scan::NeedMore { position, bytes } if position < read.end => {
-                        let file_work = self.search_work(at, &read, position, bytes);
+                    // A file that gives no more than before is shorter than its log knows.
+                    Scan::NeedMore { position: next, bytes }
+                        if next < read.end
+                            && (next > position || bytes > data.len())
+                            && !data.is_empty() =>
+                    {
+                        let file_work = self.search_work(at, &read, next, bytes);
                         let id = out.file(file_work);
-                        self.jobs.insert(id, Job::Fetch(work, Step::Search { read, position }));
+                        let step = Step::Search { read, position: next };
+                        self.jobs.insert(id, Job::Fetch(work, step));
                     }
                     Scan::Found { position, header } => {
                         let answer = self.file_answer(&work, &read, position, header.size());

@@ -76,10 +76,10 @@ impl Owner {
     pub(super) fn drop_old_segments(&mut self, at: TopicPartition, now: Now) {
         let Some(partition) = self.partitions.get_mut(&at) else { return };
         let retention = partition.log.retention(now, partition.high_watermark());
-        if retention.roll && partition.log.roll(now.timestamp) {
+        let rolled = retention.roll && partition.log.roll(now.timestamp);
+        if rolled || !partition.log.closed_are_durable() {
             // Durable to its end first; the next check deletes it.
-            let next_offset = partition.log.next_offset();
-            self.demand_flush(at, next_offset);
+            self.demand_seal(at);
         } else if !retention.delete.is_empty() {
             let before = partition.log.tail_bytes();
             partition.log.delete_segments(&retention.delete);

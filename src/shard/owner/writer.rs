@@ -10,7 +10,7 @@ use crate::ids::{Offset, TopicPartition};
 use crate::log::SegmentWrite;
 use crate::shard::engine::{DiskError, FileWork};
 use crate::shard::outbox::Outbox;
-use crate::time::{Instant, Now};
+use crate::time::Instant;
 
 use super::{Job, Owner};
 
@@ -72,6 +72,11 @@ impl Writer {
         self.full.retain(|(full, _)| *full != at);
     }
 
+    /// A write or a file found no space, and none is known to have come since.
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.full_retry.is_some() || !self.full.is_empty()
+    }
+
     /// Everything a checkpoint demanded is flushed.
     pub(super) fn demands_met(&self) -> bool {
         self.demanded.is_empty()
@@ -106,6 +111,17 @@ impl Owner {
             partition.queued = true;
             self.writer.queue.push_back(at);
         }
+    }
+
+    /// A closed segment is written to its end and flushed, though no new record asks for it: it can
+    /// only be deleted once it is durable as it is.
+    pub(super) fn demand_seal(&mut self, at: TopicPartition) {
+        let Some(partition) = self.partitions.get(&at) else { return };
+        if partition.durable < partition.log.next_offset() {
+            return;
+        }
+        self.writer.demanded.insert(at, partition.durable);
+        self.queue_write(at);
     }
 
     /// A checkpoint needs everything of this partition below `next_offset` flushed.
@@ -260,7 +276,6 @@ impl Owner {
         at: TopicPartition,
         segments: Vec<Offset>,
         result: Result<(), DiskError>,
-        now: Now,
         out: &mut Outbox,
     ) {
         self.writer.flushes -= 1;
@@ -284,6 +299,5 @@ impl Owner {
             Some(_) => self.queue_write(at),
             None => {}
         }
-        self.retry_stalled(now, out);
     }
 }
