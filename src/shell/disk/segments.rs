@@ -18,10 +18,17 @@ use crate::shell::data_directory::{
 use crate::shell::sys;
 
 /// A segment's three files, open for writing.
+///
+/// They stay open from a write to the flush that covers it: the kernel tells a failed write-back to
+/// the descriptors that were open then, and may have forgotten it when the file is opened again.
 struct Open {
     log: File,
     index: File,
     time_index: File,
+    /// Written since the last flush.
+    unflushed: bool,
+    /// Nothing more will be written.
+    sealed: bool,
 }
 
 /// What is known of a partition's files between its jobs.
@@ -42,9 +49,9 @@ impl PartitionFiles {
         self.open.len()
     }
 
-    /// Closes what is open; it is opened again when needed.
+    /// Closes what is open and has no unflushed writes; it is opened again when needed.
     pub(super) fn close(&mut self) {
-        self.open.clear();
+        self.open.retain(|_, open| open.unflushed);
     }
 
     /// Whether nothing is lost when this is dropped.
@@ -71,7 +78,9 @@ impl PartitionFiles {
             let open = self.open_segment(&path, write.segment, write.create)?;
             self.open.insert(write.segment, open);
         }
-        let open = self.open.get(&write.segment).expect("opened just now");
+        let open = self.open.get_mut(&write.segment).expect("opened just now");
+        // Before the first byte: a write that fails half-way leaves something to flush too.
+        open.unflushed = true;
         sys::write_gathered(&open.log, &write.pieces, write.position.into())?;
         open.index.write_all_at(&write.index_entries, write.index_position.into())?;
         open.time_index
@@ -83,7 +92,7 @@ impl PartitionFiles {
             open.index.set_len(end(write.index_position, write.index_entries.len()))?;
             let length = write.time_index_entries.len();
             open.time_index.set_len(end(write.time_index_position, length))?;
-            self.open.remove(&write.segment);
+            open.sealed = true;
         }
         Ok(())
     }
@@ -122,6 +131,9 @@ impl PartitionFiles {
             log: open(FileKind::Log)?,
             index: open(FileKind::Index)?,
             time_index: open(FileKind::TimeIndex)?,
+            // Making or emptying the files is a change as well.
+            unflushed: create,
+            sealed: false,
         };
         self.names_unflushed |= create;
         Ok(files)
@@ -137,10 +149,14 @@ impl PartitionFiles {
     ) -> io::Result<()> {
         let path = root.join(&directory.name);
         for segment in segments {
-            if let Some(open) = self.open.get(segment) {
+            if let Some(open) = self.open.get_mut(segment) {
                 open.log.sync_data()?;
                 open.index.sync_data()?;
                 open.time_index.sync_data()?;
+                open.unflushed = false;
+                if open.sealed {
+                    self.open.remove(segment);
+                }
                 continue;
             }
             for kind in FileKind::ALL {
