@@ -9,6 +9,7 @@
 //! - Failures come back as values; whether one is fatal is the engine's decision.
 
 mod error;
+mod janitor;
 mod journal;
 mod segments;
 mod work;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub(super) use error::disk_error;
+pub(super) use janitor::Janitor;
 pub(super) use journal::{
     JournalFileMade, JournalFiles, JournalOptions, make_directory, takes_direct_writes,
 };
@@ -52,6 +54,8 @@ pub(super) struct Place {
     pub shard: ShardId,
     /// This start.
     pub incarnation: Incarnation,
+    /// Unlinks deleted partitions.
+    pub janitor: Janitor,
 }
 
 /// What jobs are kept in order by.

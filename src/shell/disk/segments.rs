@@ -9,12 +9,11 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::error::is_full;
 use crate::ids::Offset;
 use crate::log::{FileKind, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
-use crate::shell::data_directory::{
-    self, DELETED_SUFFIX, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX,
-};
+use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::sys;
 
 /// A segment's three files, open for writing.
@@ -166,14 +165,19 @@ impl PartitionFiles {
             }
         }
         if self.epochs.as_deref() != Some(epochs) {
-            let target = path.join(EPOCH_CHECKPOINT);
-            let temporary = path.join(format!("{EPOCH_CHECKPOINT}{TEMPORARY_SUFFIX}"));
-            let file = File::create(&temporary)?;
-            file.write_all_at(epochs.as_bytes(), 0)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &target)?;
-            self.epochs = Some(epochs.to_owned());
-            self.names_unflushed = true;
+            match write_epochs(&path, epochs) {
+                Ok(()) => {
+                    self.epochs = Some(epochs.to_owned());
+                    self.names_unflushed = true;
+                }
+                // The file is there for Kafka's tools; recovery takes the epochs from the
+                // checkpoint. A full device is no reason to end for it.
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(partition = directory.name, %error,
+                        "no space for {EPOCH_CHECKPOINT}; trying again at the next flush");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if self.names_unflushed {
             data_directory::sync_directory(&path)?;
@@ -226,8 +230,7 @@ impl PartitionFiles {
             return Ok(None);
         }
         *self = PartitionFiles::default();
-        let id: String = directory.at.topic.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let target = root.join(format!("{}.{id}{DELETED_SUFFIX}", directory.name));
+        let target = root.join(data_directory::deleted_name(directory.at));
         match fs::remove_dir_all(&target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -241,6 +244,15 @@ impl PartitionFiles {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Replaces Kafka's file of leader epochs. The new name is not durable yet.
+fn write_epochs(directory: &Path, epochs: &str) -> io::Result<()> {
+    let temporary = directory.join(format!("{EPOCH_CHECKPOINT}{TEMPORARY_SUFFIX}"));
+    let file = File::create(&temporary)?;
+    file.write_all_at(epochs.as_bytes(), 0)?;
+    file.sync_data()?;
+    fs::rename(&temporary, directory.join(EPOCH_CHECKPOINT))
 }
 
 /// `FileWork::ReadIndexes`.

@@ -230,7 +230,7 @@ fn small_files_are_replaced_and_appended() {
         ],
     );
     assert!(results.iter().all(|result| *result == ok("Done")), "{results:?}");
-    assert_eq!(fs::read(root.join("checkpoint/0")).unwrap(), b"two");
+    assert_eq!(fs::read(root.join("checkpoint/00000000000000000001-0")).unwrap(), b"two");
     assert_eq!(fs::read(root.join("catalog/log")).unwrap(), b"abcd");
     let results = carry_out(
         &host,
