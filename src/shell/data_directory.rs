@@ -20,8 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::ids::{Incarnation, PartitionId, ShardId, TopicId, TopicPartition};
-use crate::log::{FileKind, file_name, parse_file_name};
-use crate::shard::engine::FileRange;
+use crate::log::{FileKind, parse_file_name};
 
 /// Version of the layout that this program writes.
 const LAYOUT_VERSION: u32 = 1;
@@ -237,12 +236,6 @@ impl DataDirectory {
     }
 }
 
-/// Path of a file of the segment that a range lies in.
-#[must_use]
-pub fn segment_path(root: &Path, range: &FileRange, kind: FileKind) -> PathBuf {
-    root.join(&range.directory.name).join(file_name(range.segment, kind))
-}
-
 /// Path of the checkpoint of a shard of one start. Starts do not share a name: their shards may be
 /// others, and what one of them replaced would be missing in all of the older ones.
 #[must_use]
@@ -453,6 +446,7 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::ids::Offset;
+    use crate::log::file_name;
     use crate::shell::scratch::Scratch;
 
     #[test]

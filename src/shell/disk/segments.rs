@@ -265,3 +265,45 @@ pub(super) fn read_indexes(
     let read = |kind| fs::read(path.join(file_name(segment, kind))).map(Bytes::from);
     Ok(FileOutcome::Indexes { offsets: read(FileKind::Index)?, times: read(FileKind::TimeIndex)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{PartitionId, TopicId, TopicPartition};
+    use crate::shell::scratch::Scratch;
+
+    fn write(segment: i64, seals: bool) -> SegmentWrite {
+        SegmentWrite {
+            segment: Offset(segment),
+            create: true,
+            position: 0,
+            pieces: vec![Bytes::from_static(b"abc")],
+            index_position: 0,
+            index_entries: vec![1],
+            time_index_position: 0,
+            time_index_entries: vec![2],
+            next_offset: Offset(segment + 1),
+            seals,
+        }
+    }
+
+    #[test]
+    fn files_stay_open_until_their_writes_are_flushed() {
+        let scratch = Scratch::new();
+        let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(0) };
+        let directory = PartitionDirectory { name: "t-0".to_owned(), at };
+        let mut files = PartitionFiles::default();
+        files.write(scratch.path(), &directory, &write(0, true)).unwrap();
+        files.write(scratch.path(), &directory, &write(1, false)).unwrap();
+        files.close();
+        assert_eq!(files.open_count(), 2);
+        files.flush(scratch.path(), &directory, &[Offset(0)], "").unwrap();
+        assert!(!files.open.contains_key(&Offset(0)), "a sealed segment is flushed once");
+        files.close();
+        assert_eq!(files.open_count(), 1);
+        files.flush(scratch.path(), &directory, &[Offset(1)], "").unwrap();
+        assert_eq!(files.open_count(), 1);
+        files.close();
+        assert_eq!(files.open_count(), 0);
+    }
+}
