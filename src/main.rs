@@ -160,6 +160,7 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
         };
         StartError { status, reason: error.to_string() }
     })?;
+    boot::probe_port(listen)?;
     let online = boot::online_cpus();
     let shards = settings.shards.unwrap_or(online.len() as u16);
     let mut options = ShellOptions::new(listen, data, shards);

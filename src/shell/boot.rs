@@ -21,7 +21,7 @@ use tracing::{error, info, warn};
 use super::background::Background;
 use super::connection::Listener;
 use super::data_directory::DataDirectory;
-use super::disk::{self, Disk, JournalFiles, JournalOptions, Place};
+use super::disk::{self, Disk, Janitor, JournalFiles, JournalOptions, Place};
 use super::fatal::{self, ExitStatus};
 use super::mesh::{self, Mesh};
 use super::ring::Ring;
@@ -198,6 +198,7 @@ where
     let switch = Arc::new(StopSwitch::new(Arc::clone(&doors)));
     let make = Arc::new(make);
     let (reports, reported) = channel();
+    let janitor = Janitor::default();
     let mut pulses = Vec::new();
     let mut gates = Vec::new();
     let mut executors = Vec::new();
@@ -208,6 +209,7 @@ where
             root: root.clone(),
             shard: ShardId(shard as u16),
             incarnation: data.incarnation(),
+            janitor: janitor.clone(),
         };
         let seed = Seed {
             place: Arc::new(place),
@@ -284,34 +286,46 @@ where
     status
 }
 
-/// One listening socket per shard on the same port.
-fn bind_all(listen: SocketAddr, count: u16) -> Result<(SocketAddr, Vec<OwnedFd>), StartError> {
-    let taken = |error: io::Error| {
-        let reason = match error.raw_os_error() {
-            Some(libc::EADDRINUSE) => format!(
-                "port {} of {} is taken by another program; stop it or choose another port with \
-                 --listen",
-                listen.port(),
-                listen.ip()
-            ),
-            Some(libc::EACCES) => format!(
-                "port {} may not be opened by this user; choose one above 1023 with --listen",
-                listen.port()
-            ),
-            _ => format!("cannot listen on {listen}: {error}"),
-        };
-        failed(ExitStatus::Port, reason)
-    };
+/// Whether the port can be listened on, so that a start that cannot serve says so before it has
+/// recovered anything. Gives the address, in which port 0 has become a free one.
+///
+/// # Errors
+/// The port is taken, or may not be used.
+pub fn probe_port(listen: SocketAddr) -> Result<SocketAddr, StartError> {
     // Sockets that share a port bind beside those of another broker of the same user without an
     // error, and take half of its connections. One that does not share tells.
-    let probe = sys::bind(listen, false).map_err(taken)?;
-    sys::listen(probe.as_fd(), 1).map_err(taken)?;
-    let address = sys::local_address(probe.as_fd()).map_err(taken)?;
-    drop(probe);
+    let probe = || -> io::Result<SocketAddr> {
+        let probe = sys::bind(listen, false)?;
+        sys::listen(probe.as_fd(), 1)?;
+        sys::local_address(probe.as_fd())
+    };
+    probe().map_err(|error| port_refused(listen, &error))
+}
+
+fn port_refused(listen: SocketAddr, error: &io::Error) -> StartError {
+    let reason = match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => format!(
+            "port {} of {} is taken by another program; stop it or choose another port with \
+             --listen",
+            listen.port(),
+            listen.ip()
+        ),
+        Some(libc::EACCES) => format!(
+            "port {} may not be opened by this user; choose one above 1023 with --listen",
+            listen.port()
+        ),
+        _ => format!("cannot listen on {listen}: {error}"),
+    };
+    failed(ExitStatus::Port, reason)
+}
+
+/// One listening socket per shard on the same port.
+fn bind_all(listen: SocketAddr, count: u16) -> Result<(SocketAddr, Vec<OwnedFd>), StartError> {
+    let address = probe_port(listen)?;
     let sockets = (0..count)
         .map(|_| sys::bind(address, true))
         .collect::<io::Result<Vec<OwnedFd>>>()
-        .map_err(taken)?;
+        .map_err(|error| port_refused(listen, &error))?;
     Ok((address, sockets))
 }
 

@@ -5,9 +5,11 @@
 //! - `meta.properties`: version of this layout
 //! - `incarnation`: which start this is, in decimal digits
 //! - `catalog/snapshot`, `catalog/log`
-//! - `checkpoint/<shard>`
+//! - `checkpoint/<incarnation>-<shard>`: what a shard of one start knew to be durable
 //! - `journal/<incarnation>/`: the journal files of one start
 //! - `<topic>-<partition>/`: Kafka's segment files, `partition.metadata`, `leader-epoch-checkpoint`
+//! - `<anything>-delete/`, here and in `journal`: about to be unlinked. The name does not repeat the
+//!   topic's, which may be so long that nothing fits behind it.
 //!
 //! A file that replaces another is written beside it under `.tmp`, flushed, renamed, and its
 //! directory flushed: after a power cut there is the old one or the new one.
@@ -18,8 +20,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use crate::ids::{Incarnation, PartitionId, ShardId, TopicId, TopicPartition};
-use crate::log::{FileKind, file_name, parse_file_name};
-use crate::shard::engine::FileRange;
+use crate::log::{FileKind, parse_file_name};
 
 /// Version of the layout that this program writes.
 const LAYOUT_VERSION: u32 = 1;
@@ -122,6 +123,17 @@ pub struct FoundJournal {
     pub bytes: u64,
 }
 
+/// A checkpoint file.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FoundCheckpoint {
+    /// Which start wrote it.
+    pub incarnation: Incarnation,
+    /// Which shard of that start.
+    pub shard: ShardId,
+    /// The whole file.
+    pub content: Vec<u8>,
+}
+
 impl DataDirectory {
     /// Makes the directory if needed (readable by its owner only), locks it, checks its version,
     /// removes what an interrupted removal or replacement left, and counts this start durably.
@@ -183,14 +195,15 @@ impl DataDirectory {
         Ok(found)
     }
 
-    /// All checkpoint files, in order of shard.
-    pub fn checkpoints(&self) -> Result<Vec<(ShardId, Vec<u8>)>, OpenError> {
+    /// All checkpoint files, in order of start and shard. Those of several starts are there when a
+    /// start ended before all of its shards had made one.
+    pub fn checkpoints(&self) -> Result<Vec<FoundCheckpoint>, OpenError> {
         let mut found = Vec::new();
         for (name, path) in entries(&self.root.join("checkpoint"))? {
-            if let Ok(shard) = name.parse() {
+            if let Some((incarnation, shard)) = parse_checkpoint_name(&name) {
                 let content =
                     fs::read(&path).map_err(broken(format_args!("reading {}", path.display())))?;
-                found.push((ShardId(shard), content));
+                found.push(FoundCheckpoint { incarnation, shard, content });
             }
         }
         found.sort();
@@ -223,16 +236,23 @@ impl DataDirectory {
     }
 }
 
-/// Path of a file of the segment that a range lies in.
+/// Path of the checkpoint of a shard of one start. Starts do not share a name: their shards may be
+/// others, and what one of them replaced would be missing in all of the older ones.
 #[must_use]
-pub fn segment_path(root: &Path, range: &FileRange, kind: FileKind) -> PathBuf {
-    root.join(&range.directory.name).join(file_name(range.segment, kind))
+pub fn checkpoint_path(root: &Path, incarnation: Incarnation, shard: ShardId) -> PathBuf {
+    root.join("checkpoint").join(format!("{:020}-{shard}", incarnation.0))
 }
 
-/// Path of a shard's checkpoint.
-#[must_use]
-pub fn checkpoint_path(root: &Path, shard: ShardId) -> PathBuf {
-    root.join("checkpoint").join(shard.to_string())
+/// The start and the shard whose checkpoint has this name.
+pub(super) fn parse_checkpoint_name(name: &str) -> Option<(Incarnation, ShardId)> {
+    let (incarnation, shard) = name.split_once('-')?;
+    Some((parse_incarnation(incarnation)?, ShardId(shard.parse().ok()?)))
+}
+
+/// What the directory of a partition is called while it is unlinked.
+pub(super) fn deleted_name(at: TopicPartition) -> String {
+    let id: String = at.topic.0.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{id}-{}{DELETED_SUFFIX}", at.partition)
 }
 
 /// The directory of the journal files of one start.
@@ -347,7 +367,11 @@ fn remove_leftovers(root: &Path) -> io::Result<()> {
     for directory in ["catalog", "checkpoint", "journal"] {
         for entry in fs::read_dir(root.join(directory))? {
             let entry = entry?;
-            if entry.file_name().to_string_lossy().ends_with(TEMPORARY_SUFFIX) {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.ends_with(DELETED_SUFFIX) && entry.file_type()?.is_dir() {
+                fs::remove_dir_all(entry.path())?;
+            } else if name.ends_with(TEMPORARY_SUFFIX) {
                 fs::remove_file(entry.path())?;
             }
         }
@@ -422,6 +446,7 @@ pub fn sync_directory(path: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::ids::Offset;
+    use crate::log::file_name;
     use crate::shell::scratch::Scratch;
 
     #[test]
@@ -467,12 +492,17 @@ mod tests {
         fs::write(partition.join(file_name(Offset(0), FileKind::Index)), b"").unwrap();
         fs::write(partition.join("unrelated"), b"").unwrap();
         fs::create_dir(root.join("lost+found")).unwrap();
-        fs::create_dir(root.join("gone-1.ff-delete")).unwrap();
-        fs::write(checkpoint_path(root, ShardId(10)), b"ten").unwrap();
-        fs::write(checkpoint_path(root, ShardId(9)), b"nine").unwrap();
+        let deleted = root.join(deleted_name(TopicPartition { topic, partition: PartitionId(1) }));
+        fs::create_dir(&deleted).unwrap();
+        fs::write(checkpoint_path(root, Incarnation(2), ShardId(1)), b"one").unwrap();
+        fs::write(checkpoint_path(root, Incarnation(1), ShardId(10)), b"ten").unwrap();
+        fs::write(checkpoint_path(root, Incarnation(1), ShardId(9)), b"nine").unwrap();
         let journal = journal_directory(root, Incarnation(4));
         fs::create_dir(&journal).unwrap();
         fs::write(journal.join("flushed-1-0.journal"), b"12345").unwrap();
+        let half_deleted = root.join("journal/00000000000000000003-delete");
+        fs::create_dir(&half_deleted).unwrap();
+        fs::write(half_deleted.join("flushed-1-1.journal"), b"1").unwrap();
 
         let at = TopicPartition { topic, partition: PartitionId(3) };
         let segments = vec![
@@ -484,13 +514,19 @@ mod tests {
         assert_eq!(data.partitions().unwrap(), [expected]);
         assert_eq!(
             data.checkpoints().unwrap(),
-            [(ShardId(9), b"nine".to_vec()), (ShardId(10), b"ten".to_vec())]
+            [(1, 9, "nine"), (1, 10, "ten"), (2, 1, "one")].map(|(incarnation, shard, content)| {
+                FoundCheckpoint {
+                    incarnation: Incarnation(incarnation),
+                    shard: ShardId(shard),
+                    content: content.into(),
+                }
+            })
         );
         let found = data.journals().unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].incarnation, found[0].bytes), (Incarnation(4), 5));
         drop(data);
         drop(DataDirectory::open(root).unwrap());
-        assert!(!root.join("gone-1.ff-delete").exists());
+        assert!(!deleted.exists() && !half_deleted.exists() && journal.exists());
     }
 }

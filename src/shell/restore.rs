@@ -14,8 +14,8 @@ use tracing::{info, warn};
 
 use super::boot::StartError;
 use super::data_directory::{
-    DELETED_SUFFIX, DataDirectory, FoundJournal, FoundPartition, PARTITION_METADATA,
-    partition_metadata, replace, sync_directory,
+    DELETED_SUFFIX, DataDirectory, FoundCheckpoint, FoundJournal, FoundPartition,
+    PARTITION_METADATA, partition_metadata, replace, sync_directory,
 };
 use super::fatal::ExitStatus;
 use crate::catalog::{Catalog, Endpoint, Record, frame};
@@ -197,9 +197,12 @@ fn checkpoints(data: &DataDirectory) -> Result<Vec<ShardCheckpoint>, StartError>
     })?;
     found
         .into_iter()
-        .map(|(shard, content)| {
-            ShardCheckpoint::decode(&content)
-                .map_err(|error| corrupt(format_args!("the checkpoint of shard {shard}: {error}")))
+        .map(|FoundCheckpoint { incarnation, shard, content }| {
+            ShardCheckpoint::decode(&content).map_err(|error| {
+                corrupt(format_args!(
+                    "the checkpoint of shard {shard} of start {incarnation}: {error}"
+                ))
+            })
         })
         .collect()
 }
@@ -219,12 +222,13 @@ fn open_partitions(
         found.into_iter().map(|partition| (partition.name.clone(), partition)).collect();
     let wanted: Vec<(String, TopicPartition)> =
         recovery.directories().map(|directory| (directory.name.clone(), directory.at)).collect();
+    let mut leftovers = 0;
     for (name, at) in wanted {
         let present = found.remove(&name);
         let stale = present.as_ref().and_then(|found| found.at).is_some_and(|owner| owner != at);
         if stale {
             // A topic of the same name was deleted and made again.
-            discard(root, &name)?;
+            discard(root, &name, &mut leftovers)?;
         }
         let files: Vec<Found> = present.iter().filter(|_| !stale).flat_map(found_files).collect();
         let plan = recovery.open(at, &files).map_err(corrupt)?;
@@ -238,7 +242,7 @@ fn open_partitions(
     }
     for name in found.keys() {
         info!(directory = name, "removing a partition that the catalog does not know");
-        discard(root, name)?;
+        discard(root, name, &mut leftovers)?;
     }
     Ok(())
 }
@@ -260,9 +264,11 @@ fn found_files(partition: &FoundPartition) -> Vec<Found> {
     files
 }
 
-/// Renames a directory so that it is nobody's, then unlinks it.
-fn discard(root: &Path, name: &str) -> Result<(), StartError> {
-    let aside = root.join(format!("{name}.leftover{DELETED_SUFFIX}"));
+/// Renames a directory so that it is nobody's, then unlinks it. `count` keeps the names apart; the
+/// topic's name may be too long to have anything added.
+fn discard(root: &Path, name: &str, count: &mut u32) -> Result<(), StartError> {
+    let aside = root.join(format!("leftover-{count}{DELETED_SUFFIX}"));
+    *count += 1;
     let operation = format!("removing {name}");
     fs::rename(root.join(name), &aside).map_err(broken(&operation))?;
     sync_directory(root).map_err(broken(&operation))?;
@@ -329,7 +335,13 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
         let file = File::open(&path).map_err(broken(&operation))?;
         let mut block = vec![0; JOURNAL_BLOCK_BYTES];
         let length = read_at_most(&file, &mut block, 0).map_err(broken(&operation))?;
-        headers.push(FileHeader::parse(block.get(..length).unwrap_or_default()));
+        if length < block.len() {
+            // Files get their full length before anything is written to them: a crash or a full
+            // device cut the making of this one short, and it never held a group.
+            info!(file = %path.display(), "a journal file that was never finished");
+            continue;
+        }
+        headers.push(FileHeader::parse(&block));
         files.push(JournalFile { path, file });
     }
     let plan = journal::plan(headers.into_iter().enumerate());

@@ -16,7 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{Offset, TopicPartition};
+use crate::log::{FileKind, file_name};
 use crate::shard::engine::FileRange;
+use crate::shell::data_directory::{PARTITION_METADATA, parse_partition_metadata};
+use crate::shell::sys;
 use crate::time::Instant;
 
 /// Files kept open per shard.
@@ -91,20 +94,41 @@ impl SegmentFiles {
     }
 }
 
-/// Opens a segment file unless `file` is it already, and reads a range of it so that its pages are
-/// in the page cache. Blocks.
+/// Opens the segment that a range lies in. Blocks.
+///
+/// The range may have waited for a slow reader while its topic was deleted and another one of the
+/// same name was made; so the directory is opened first, asked whose it is, and stays the one that
+/// is looked into even if it is renamed meanwhile.
+///
+/// # Errors
+/// The segment is gone, or the directory belongs to another topic.
+pub(super) fn open(root: &Path, range: &FileRange) -> io::Result<Arc<File>> {
+    let directory = File::open(root.join(&range.directory.name))?;
+    let metadata = io::read_to_string(sys::open_in(&directory, PARTITION_METADATA)?)?;
+    if parse_partition_metadata(&metadata) != Some(range.directory.at.topic) {
+        let topic = range.directory.at.topic;
+        return Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("the directory does not belong to topic {topic} any more"),
+        ));
+    }
+    Ok(Arc::new(sys::open_in(&directory, &file_name(range.segment, FileKind::Log))?))
+}
+
+/// Opens the segment of a range unless `file` is it already, and reads `length` bytes from the
+/// range's position so that their pages are in the page cache. Blocks.
 pub(super) fn warm(
-    path: &Path,
+    root: &Path,
+    range: &FileRange,
     file: Option<Arc<File>>,
-    position: u32,
     length: u32,
 ) -> io::Result<Arc<File>> {
     let file = match file {
         Some(file) => file,
-        None => Arc::new(File::open(path)?),
+        None => open(root, range)?,
     };
     let mut scratch = vec![0; 256 * 1024];
-    let mut position = u64::from(position);
+    let mut position = u64::from(range.position);
     let end = position + u64::from(length);
     while position < end {
         let wanted = scratch.len().min((end - position) as usize);

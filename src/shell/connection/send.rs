@@ -15,9 +15,7 @@ use tracing::warn;
 use super::gather::Gather;
 use super::outbox::Next;
 use super::{Connections, Fact, FileSource, Sending};
-use crate::log::FileKind;
 use crate::shard::engine::FileRange;
-use crate::shell::data_directory;
 use crate::shell::finished::Finished;
 use crate::shell::operation::Operation;
 use crate::shell::ring::{Completion, Ring};
@@ -163,10 +161,10 @@ impl Connections {
                 // whole shard.
                 connection.sending = Sending::File;
                 let connection = connection.id;
-                let path = data_directory::segment_path(source.root, range, FileKind::Log);
-                let (position, length) = (range.position, range.length.min(WARM_BYTES));
+                let (root, range) = (source.root.to_owned(), range.clone());
                 source.background.run(move || {
-                    let result = segment_files::warm(&path, file, position, length);
+                    let length = range.length.min(WARM_BYTES);
+                    let result = segment_files::warm(&root, &range, file, length);
                     Finished::Warmed { connection, key, result }
                 });
                 return Step::Waits;

@@ -24,6 +24,8 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::Place;
 use super::error::disk_error;
 use crate::journal::{Action, FileNumber, GroupBuffer, GroupSequence, Lane, Slot, file_name};
@@ -254,6 +256,12 @@ fn prepare(
         Ok(file)
     };
     attempt().map_err(|error| {
+        if create && let Err(error) = std::fs::remove_file(&path) {
+            // The next start takes a file without a header for unused; it only keeps its blocks.
+            if error.kind() != io::ErrorKind::NotFound {
+                warn!(path = %path.display(), %error, "cannot remove a journal file that failed");
+            }
+        }
         disk_error(format_args!("preparing the journal file {}", path.display()), &error)
     })
 }

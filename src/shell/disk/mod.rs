@@ -9,6 +9,7 @@
 //! - Failures come back as values; whether one is fatal is the engine's decision.
 
 mod error;
+mod janitor;
 mod journal;
 mod segments;
 mod work;
@@ -23,18 +24,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub(super) use error::disk_error;
+pub(super) use janitor::Janitor;
 pub(super) use journal::{
     JournalFileMade, JournalFiles, JournalOptions, make_directory, takes_direct_writes,
 };
 
 use self::segments::PartitionFiles;
 use super::background::Background;
-use super::data_directory;
 use super::finished::Finished;
-use super::segment_files::{SegmentFiles, SegmentKey};
+use super::segment_files::{self, SegmentFiles, SegmentKey};
 use super::sys::{self, Reading};
 use crate::ids::{Incarnation, ShardId, TopicPartition};
-use crate::log::FileKind;
 use crate::shard::engine::{DiskError, Engine, FileJob, FileOutcome, FileRange, FileWork, JobId};
 use crate::time::Now;
 
@@ -52,6 +52,8 @@ pub(super) struct Place {
     pub shard: ShardId,
     /// This start.
     pub incarnation: Incarnation,
+    /// Unlinks deleted partitions.
+    pub janitor: Janitor,
 }
 
 /// What jobs are kept in order by.
@@ -233,11 +235,12 @@ impl Disk {
             self.ended.push_back((job, result.map(FileOutcome::Bytes)));
             return;
         }
-        let path = data_directory::segment_path(&self.place.root, range, FileKind::Log);
-        let (position, length) = (range.position, range.length);
+        let (place, range) = (Arc::clone(&self.place), range.clone());
         background.run(move || {
-            let result = read_blocking(&path, file, position, length)
-                .map_err(|error| disk_error(format_args!("reading {}", path.display()), &error));
+            let result = read_blocking(&place.root, &range, file).map_err(|error| {
+                let (segment, name) = (range.segment, &range.directory.name);
+                disk_error(format_args!("reading segment {segment} of {name}"), &error)
+            });
             Finished::Read(ReadDone { job, key, result })
         });
     }
@@ -273,19 +276,18 @@ fn read_cached(file: &File, range: &FileRange) -> Option<Result<Bytes, DiskError
 }
 
 fn read_blocking(
-    path: &Path,
+    root: &Path,
+    range: &FileRange,
     file: Option<Arc<File>>,
-    position: u32,
-    length: u32,
 ) -> io::Result<(Arc<File>, Bytes)> {
     let file = match file {
         Some(file) => file,
-        None => Arc::new(File::open(path)?),
+        None => segment_files::open(root, range)?,
     };
-    let mut buffer = vec![0; length as usize];
+    let mut buffer = vec![0; range.length as usize];
     let mut filled = 0;
     while filled < buffer.len() {
-        match file.read_at(&mut buffer[filled..], u64::from(position) + filled as u64) {
+        match file.read_at(&mut buffer[filled..], u64::from(range.position) + filled as u64) {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -9,19 +9,25 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::error::is_full;
 use crate::ids::Offset;
 use crate::log::{FileKind, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
-use crate::shell::data_directory::{
-    self, DELETED_SUFFIX, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX,
-};
+use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::sys;
 
 /// A segment's three files, open for writing.
+///
+/// They stay open from a write to the flush that covers it: the kernel tells a failed write-back to
+/// the descriptors that were open then, and may have forgotten it when the file is opened again.
 struct Open {
     log: File,
     index: File,
     time_index: File,
+    /// Written since the last flush.
+    unflushed: bool,
+    /// Nothing more will be written.
+    sealed: bool,
 }
 
 /// What is known of a partition's files between its jobs.
@@ -42,9 +48,9 @@ impl PartitionFiles {
         self.open.len()
     }
 
-    /// Closes what is open; it is opened again when needed.
+    /// Closes what is open and has no unflushed writes; it is opened again when needed.
     pub(super) fn close(&mut self) {
-        self.open.clear();
+        self.open.retain(|_, open| open.unflushed);
     }
 
     /// Whether nothing is lost when this is dropped.
@@ -71,7 +77,9 @@ impl PartitionFiles {
             let open = self.open_segment(&path, write.segment, write.create)?;
             self.open.insert(write.segment, open);
         }
-        let open = self.open.get(&write.segment).expect("opened just now");
+        let open = self.open.get_mut(&write.segment).expect("opened just now");
+        // Before the first byte: a write that fails half-way leaves something to flush too.
+        open.unflushed = true;
         sys::write_gathered(&open.log, &write.pieces, write.position.into())?;
         open.index.write_all_at(&write.index_entries, write.index_position.into())?;
         open.time_index
@@ -83,7 +91,7 @@ impl PartitionFiles {
             open.index.set_len(end(write.index_position, write.index_entries.len()))?;
             let length = write.time_index_entries.len();
             open.time_index.set_len(end(write.time_index_position, length))?;
-            self.open.remove(&write.segment);
+            open.sealed = true;
         }
         Ok(())
     }
@@ -122,6 +130,9 @@ impl PartitionFiles {
             log: open(FileKind::Log)?,
             index: open(FileKind::Index)?,
             time_index: open(FileKind::TimeIndex)?,
+            // Making or emptying the files is a change as well.
+            unflushed: create,
+            sealed: false,
         };
         self.names_unflushed |= create;
         Ok(files)
@@ -137,10 +148,14 @@ impl PartitionFiles {
     ) -> io::Result<()> {
         let path = root.join(&directory.name);
         for segment in segments {
-            if let Some(open) = self.open.get(segment) {
+            if let Some(open) = self.open.get_mut(segment) {
                 open.log.sync_data()?;
                 open.index.sync_data()?;
                 open.time_index.sync_data()?;
+                open.unflushed = false;
+                if open.sealed {
+                    self.open.remove(segment);
+                }
                 continue;
             }
             for kind in FileKind::ALL {
@@ -150,14 +165,19 @@ impl PartitionFiles {
             }
         }
         if self.epochs.as_deref() != Some(epochs) {
-            let target = path.join(EPOCH_CHECKPOINT);
-            let temporary = path.join(format!("{EPOCH_CHECKPOINT}{TEMPORARY_SUFFIX}"));
-            let file = File::create(&temporary)?;
-            file.write_all_at(epochs.as_bytes(), 0)?;
-            file.sync_data()?;
-            fs::rename(&temporary, &target)?;
-            self.epochs = Some(epochs.to_owned());
-            self.names_unflushed = true;
+            match write_epochs(&path, epochs) {
+                Ok(()) => {
+                    self.epochs = Some(epochs.to_owned());
+                    self.names_unflushed = true;
+                }
+                // The file is there for Kafka's tools; recovery takes the epochs from the
+                // checkpoint. A full device is no reason to end for it.
+                Err(error) if is_full(&error) => {
+                    tracing::warn!(partition = directory.name, %error,
+                        "no space for {EPOCH_CHECKPOINT}; trying again at the next flush");
+                }
+                Err(error) => return Err(error),
+            }
         }
         if self.names_unflushed {
             data_directory::sync_directory(&path)?;
@@ -210,8 +230,7 @@ impl PartitionFiles {
             return Ok(None);
         }
         *self = PartitionFiles::default();
-        let id: String = directory.at.topic.0.iter().map(|byte| format!("{byte:02x}")).collect();
-        let target = root.join(format!("{}.{id}{DELETED_SUFFIX}", directory.name));
+        let target = root.join(data_directory::deleted_name(directory.at));
         match fs::remove_dir_all(&target) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -227,6 +246,15 @@ impl PartitionFiles {
     }
 }
 
+/// Replaces Kafka's file of leader epochs. The new name is not durable yet.
+fn write_epochs(directory: &Path, epochs: &str) -> io::Result<()> {
+    let temporary = directory.join(format!("{EPOCH_CHECKPOINT}{TEMPORARY_SUFFIX}"));
+    let file = File::create(&temporary)?;
+    file.write_all_at(epochs.as_bytes(), 0)?;
+    file.sync_data()?;
+    fs::rename(&temporary, directory.join(EPOCH_CHECKPOINT))
+}
+
 /// `FileWork::ReadIndexes`.
 pub(super) fn read_indexes(
     root: &Path,
@@ -236,4 +264,46 @@ pub(super) fn read_indexes(
     let path = root.join(&directory.name);
     let read = |kind| fs::read(path.join(file_name(segment, kind))).map(Bytes::from);
     Ok(FileOutcome::Indexes { offsets: read(FileKind::Index)?, times: read(FileKind::TimeIndex)? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{PartitionId, TopicId, TopicPartition};
+    use crate::shell::scratch::Scratch;
+
+    fn write(segment: i64, seals: bool) -> SegmentWrite {
+        SegmentWrite {
+            segment: Offset(segment),
+            create: true,
+            position: 0,
+            pieces: vec![Bytes::from_static(b"abc")],
+            index_position: 0,
+            index_entries: vec![1],
+            time_index_position: 0,
+            time_index_entries: vec![2],
+            next_offset: Offset(segment + 1),
+            seals,
+        }
+    }
+
+    #[test]
+    fn files_stay_open_until_their_writes_are_flushed() {
+        let scratch = Scratch::new();
+        let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(0) };
+        let directory = PartitionDirectory { name: "t-0".to_owned(), at };
+        let mut files = PartitionFiles::default();
+        files.write(scratch.path(), &directory, &write(0, true)).unwrap();
+        files.write(scratch.path(), &directory, &write(1, false)).unwrap();
+        files.close();
+        assert_eq!(files.open_count(), 2);
+        files.flush(scratch.path(), &directory, &[Offset(0)], "").unwrap();
+        assert!(!files.open.contains_key(&Offset(0)), "a sealed segment is flushed once");
+        files.close();
+        assert_eq!(files.open_count(), 1);
+        files.flush(scratch.path(), &directory, &[Offset(1)], "").unwrap();
+        assert_eq!(files.open_count(), 1);
+        files.close();
+        assert_eq!(files.open_count(), 0);
+    }
 }

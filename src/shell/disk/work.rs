@@ -2,11 +2,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 
 use super::error::disk_error;
 use super::{DirectoryBatch, Place, segments};
+use crate::ids::Incarnation;
 use crate::shard::engine::{FileJob, FileOutcome, FileWork};
-use crate::shell::{data_directory, sys};
+use crate::shell::data_directory::{self, DELETED_SUFFIX};
+use crate::shell::sys;
 
 /// Runs all jobs. One that fails does not stop those behind it: each says for itself how it ended.
 pub(super) fn run(mut batch: DirectoryBatch, place: &Place) -> DirectoryBatch {
@@ -40,17 +43,12 @@ fn carry_out(
         }
         FileWork::DeleteDirectory { directory } => {
             if let Some(renamed) = files.rename_away(root, directory)? {
-                // Unlinking gigabytes takes its time, and nobody waits for it.
-                std::thread::spawn(move || {
-                    if let Err(error) = fs::remove_dir_all(&renamed) {
-                        tracing::warn!(path = %renamed.display(), %error,
-                            "cannot remove a deleted partition; trying again at the next start");
-                    }
-                });
+                place.janitor.remove(renamed);
             }
         }
         FileWork::WriteCheckpoint { content } => {
-            data_directory::replace(&data_directory::checkpoint_path(root, place.shard), content)?;
+            let path = data_directory::checkpoint_path(root, place.incarnation, place.shard);
+            data_directory::replace(&path, content)?;
         }
         FileWork::AppendCatalog { content } => append_catalog(place, content)?,
         FileWork::WriteCatalogSnapshot { content } => {
@@ -59,7 +57,7 @@ fn carry_out(
             // A crash here leaves records in the log that the snapshot already holds.
             data_directory::replace(&directory.join("log"), &[])?;
         }
-        FileWork::DeleteOldJournals => delete_old_journals(place)?,
+        FileWork::DeleteOldJournals => delete_old_starts(place)?,
         FileWork::Space => {
             let (free, total) = sys::space_of(&File::open(root)?)?;
             return Ok(FileOutcome::Space { free, total });
@@ -75,9 +73,11 @@ fn append_catalog(place: &Place, content: &[u8]) -> io::Result<()> {
     let length = file.metadata()?.len();
     let result = file.write_all(content).and_then(|()| file.sync_data());
     if result.is_err() {
-        // Half a record would hide every record behind it at the next start. If this fails too,
-        // the first error is the one that counts.
-        let _ = file.set_len(length);
+        // Half a record would hide every record behind it at the next start. If it cannot be taken
+        // back nothing may be appended any more, not even once there is space again.
+        file.set_len(length).and_then(|()| file.sync_data()).map_err(|error| {
+            io::Error::other(format!("cutting off a failed append failed: {error}"))
+        })?;
         return result;
     }
     if !existed {
@@ -86,20 +86,49 @@ fn append_catalog(place: &Place, content: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn delete_old_journals(place: &Place) -> io::Result<()> {
+/// Removes the journals and the checkpoints of earlier starts. Every shard of this start has a
+/// durable checkpoint, and the newest of a partition is the one that counts, so neither is needed
+/// and a crash may come anywhere in between.
+///
+/// A start's journals go under another name first: half of their files would be taken for journals
+/// that have lost the other half. The oldest start goes first, and the checkpoints go last: journals
+/// without the checkpoint they build upon cannot be replayed, a checkpoint without journals can
+/// still be opened.
+fn delete_old_starts(place: &Place) -> io::Result<()> {
     let directory = place.root.join("journal");
-    for entry in fs::read_dir(&directory)? {
-        let entry = entry?;
-        let old = entry
-            .file_name()
-            .to_str()
-            .and_then(data_directory::parse_incarnation)
-            .is_some_and(|incarnation| incarnation < place.incarnation);
-        if old {
-            fs::remove_dir_all(entry.path())?;
+    let is_old = |incarnation: &Incarnation| *incarnation < place.incarnation;
+    let mut old: Vec<(Incarnation, String)> = names(&directory)?
+        .into_iter()
+        .filter_map(|name| Some((data_directory::parse_incarnation(&name).filter(is_old)?, name)))
+        .collect();
+    old.sort();
+    let mut renamed = Vec::new();
+    for (_, name) in old {
+        let target = directory.join(format!("{name}{DELETED_SUFFIX}"));
+        fs::rename(directory.join(&name), &target)?;
+        data_directory::sync_directory(&directory)?;
+        renamed.push(target);
+    }
+    for path in renamed {
+        fs::remove_dir_all(path)?;
+    }
+
+    let directory = place.root.join("checkpoint");
+    for name in names(&directory)? {
+        if data_directory::parse_checkpoint_name(&name).is_some_and(|(start, _)| is_old(&start)) {
+            fs::remove_file(directory.join(name))?;
         }
     }
-    data_directory::sync_directory(&directory)
+    Ok(())
+}
+
+/// The names in a directory; one that is not UTF-8 is none of ours.
+fn names(directory: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        names.extend(entry?.file_name().into_string().ok());
+    }
+    Ok(names)
 }
 
 fn describe(work: &FileWork) -> String {

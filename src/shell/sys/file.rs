@@ -1,9 +1,9 @@
 //! Files.
 
+use std::ffi::CString;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
-
+use std::os::fd::{AsRawFd, FromRawFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -135,6 +135,22 @@ pub(crate) fn write_gathered(file: &File, pieces: &[Bytes], position: u64) -> io
             whole += 1;
         }
         vectors.drain(..whole);
+    }
+}
+
+/// Opens a file for reading by its name in an open directory, wherever that has been moved to.
+pub(crate) fn open_in(directory: &File, name: &str) -> io::Result<File> {
+    let name = CString::new(name)?;
+    let flags = libc::O_RDONLY | libc::O_CLOEXEC;
+    loop {
+        // SAFETY: the name ends in a zero and outlives the call.
+        let result = unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags) };
+        match checked(result.into()) {
+            // SAFETY: the kernel made this descriptor for us just now.
+            Ok(_) => return Ok(unsafe { File::from_raw_fd(result) }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

@@ -8,7 +8,9 @@ mod file;
 mod process;
 mod socket;
 
-pub(super) use file::{Reading, allocate, is_cached, read_if_cached, space_of, write_gathered};
+pub(super) use file::{
+    Reading, allocate, is_cached, open_in, read_if_cached, space_of, write_gathered,
+};
 pub(super) use process::{
     ignore_broken_pipes, kernel_release, lock_limit, monotonic_nanos, probe_ring, raise_open_files,
     realtime_millis, tune_allocator,

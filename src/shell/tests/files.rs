@@ -8,11 +8,14 @@ use super::{Host, pattern};
 use crate::ids::Offset;
 use crate::log::SegmentWrite;
 use crate::shard::engine::{FileWork, JobId};
+use crate::shell::data_directory::partition_metadata;
 
 /// Writes a segment file as the shell would find it.
 fn segment(host: &Host, segment: i64, content: &[u8]) -> std::path::PathBuf {
     let directory = host.scratch.path().join("test-0");
     fs::create_dir_all(&directory).unwrap();
+    let metadata = partition_metadata(super::engine::directory().at.topic);
+    fs::write(directory.join("partition.metadata"), metadata).unwrap();
     let path = directory.join(format!("{segment:020}.log"));
     fs::write(&path, content).unwrap();
     path
@@ -102,6 +105,21 @@ fn a_file_that_cannot_be_sent_in_full_closes_the_connection() {
     host.record.until("both closed", |seen| seen.closed == 2);
 }
 
+#[test]
+fn a_range_of_a_topic_that_was_made_again_closes_the_connection() {
+    let host = Host::start(1);
+    let path = segment(&host, 0, &pattern(1000, 8));
+    let other = partition_metadata(crate::ids::TopicId([8; 16]));
+    fs::write(path.with_file_name("partition.metadata"), other).unwrap();
+    let mut client = host.connect();
+    ask_file(&mut client, 0, 0, 10);
+    let mut bytes = Vec::new();
+    // Ends by a close or a reset; either way without a byte of the other topic.
+    let _ = std::io::Read::read_to_end(&mut client.stream, &mut bytes);
+    assert!(bytes.len() <= 5);
+    assert_eq!(carry_out(&host, vec![read(0, 0, 10)]), [Err(false)]);
+}
+
 fn write(segment: i64, create: bool, position: u32, text: &'static [u8]) -> FileWork {
     let write = SegmentWrite {
         segment: Offset(segment),
@@ -186,6 +204,43 @@ fn segments_are_written_flushed_read_and_deleted() {
 }
 
 #[test]
+fn a_partition_with_the_longest_name_can_be_deleted() {
+    let host = Host::start(1);
+    let directory = std::sync::Arc::new(crate::shard::engine::PartitionDirectory {
+        name: format!("{}-0", "x".repeat(249)),
+        at: directory().at,
+    });
+    let FileWork::Write { write, .. } = write(0, true, 0, b"0123456789") else { unreachable!() };
+    let works = vec![
+        FileWork::Write { directory: directory.clone(), write },
+        FileWork::DeleteDirectory { directory: directory.clone() },
+    ];
+    assert_eq!(carry_out(&host, works), [ok("Done"), ok("Done")]);
+    assert!(!host.scratch.path().join(&directory.name).exists());
+}
+
+#[test]
+fn without_space_for_the_epochs_the_segments_are_flushed_all_the_same() {
+    // A link to the device that is always full stands for the file before it is renamed.
+    let host = Host::start(1);
+    let partition = host.scratch.path().join("test-0");
+    assert_eq!(carry_out(&host, vec![write(0, true, 0, b"0123456789")]), [ok("Done")]);
+    let temporary = partition.join("leader-epoch-checkpoint.tmp");
+    std::os::unix::fs::symlink("/dev/full", &temporary).unwrap();
+    let flush = || FileWork::Flush {
+        directory: directory(),
+        segments: vec![Offset(0)],
+        epochs: "0\n0\n".to_owned(),
+    };
+    assert_eq!(carry_out(&host, vec![flush()]), [ok("Done")]);
+    let epochs = partition.join("leader-epoch-checkpoint");
+    assert!(!epochs.exists());
+    fs::remove_file(&temporary).unwrap();
+    assert_eq!(carry_out(&host, vec![flush()]), [ok("Done")]);
+    assert_eq!(fs::read_to_string(&epochs).unwrap(), "0\n0\n");
+}
+
+#[test]
 fn a_directory_of_another_topic_is_left_alone() {
     let host = Host::start(1);
     let partition = host.scratch.path().join("test-0");
@@ -230,7 +285,7 @@ fn small_files_are_replaced_and_appended() {
         ],
     );
     assert!(results.iter().all(|result| *result == ok("Done")), "{results:?}");
-    assert_eq!(fs::read(root.join("checkpoint/0")).unwrap(), b"two");
+    assert_eq!(fs::read(root.join("checkpoint/00000000000000000001-0")).unwrap(), b"two");
     assert_eq!(fs::read(root.join("catalog/log")).unwrap(), b"abcd");
     let results = carry_out(
         &host,
@@ -246,15 +301,24 @@ fn small_files_are_replaced_and_appended() {
 }
 
 #[test]
-fn journals_of_earlier_starts_go_and_this_ones_stay() {
+fn journals_and_checkpoints_of_earlier_starts_go_and_this_ones_stay() {
     let host = Host::start(1);
     let journals = host.scratch.path().join("journal");
     let old = journals.join("00000000000000000000");
     fs::create_dir(&old).unwrap();
     fs::write(old.join("flushed-0-0.journal"), "x").unwrap();
+    let checkpoints = host.scratch.path().join("checkpoint");
+    // Of a start with more shards.
+    fs::write(checkpoints.join("00000000000000000000-7"), "x").unwrap();
+    let works = vec![FileWork::WriteCheckpoint { content: b"new".to_vec() }];
+    assert_eq!(carry_out(&host, works), [ok("Done")]);
     assert_eq!(carry_out(&host, vec![FileWork::DeleteOldJournals]), [ok("Done")]);
     assert!(!old.exists());
     assert!(journals.join("00000000000000000001").exists());
+    assert_eq!(fs::read_dir(&journals).unwrap().count(), 1);
+    let left: Vec<_> =
+        fs::read_dir(&checkpoints).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["00000000000000000001-0"]);
 }
 
 #[test]
