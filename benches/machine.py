@@ -236,6 +236,29 @@ class Watch:
         }
 
 
+class Spinners:
+    """A busy loop on every core that yields to everything else, so that no core of a virtual machine falls asleep: waking one
+    costs milliseconds, which would be measured in place of the broker."""
+
+    def __enter__(self):
+        self.children, parent = [], os.getpid()
+        for core in os.sched_getaffinity(0):
+            child = os.fork()
+            if child == 0:
+                os.sched_setaffinity(0, [core])
+                os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+                while os.getppid() == parent:
+                    for _ in range(1_000_000):
+                        pass
+                os._exit(0)
+            self.children.append(child)
+
+    def __exit__(self, *_):
+        for child in self.children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+
 def condition(gib):
     """Touches that much memory and gives it back, after the caches were dropped: a run then begins with free pages that the
     host has really given to this machine."""
@@ -274,5 +297,5 @@ def description(root):
     """The machine in one line."""
     model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "?")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB
-    kind = subprocess.run(["stat", "-f", "-c", "%T", str(root)], capture_output=True, text=True).stdout.strip()
+    kind = subprocess.run(["df", "--output=fstype", str(root)], capture_output=True, text=True).stdout.split()[-1]
     return f"{os.cpu_count()} x {model}, {memory:.0f} GiB, Linux {platform.release()}, {kind}"
