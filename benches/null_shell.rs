@@ -142,7 +142,7 @@ impl Engine for NullEngine {
         result.unwrap();
         self.journal.on_written(group, buffer);
         let end = self.offset;
-        self.journal.release(|_| Some(Offset(end)));
+        self.journal.release(self.journal.durable(), |_| Some(Offset(end)));
         self.append_held();
     }
 

@@ -162,7 +162,9 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
     })?;
     boot::probe_port(listen)?;
     let online = boot::online_cpus();
-    let shards = settings.shards.unwrap_or(online.len() as u16);
+    // A shard per core: those given, or all there are.
+    let cores = if settings.cpus.is_empty() { online.len() } else { settings.cpus.len() };
+    let shards = settings.shards.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
     let mut options = ShellOptions::new(listen, data, shards);
     if !settings.cpus.is_empty() {
         options.cpus =
@@ -178,7 +180,20 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
         std::fs::File::open("/dev/urandom").and_then(|mut f| f.read_exact(bytes)).expect("entropy");
     };
     let seeds = restore::seeds(&settings, &options.data, shards, &mut random, clock::now())?;
-    info!(shards, "restored");
+    info!(shards, cores = ?options.cpus, partitions = restore::partition_count(&seeds), "shards");
+    info!(
+        directory = %options.data.root().display(),
+        start = %options.data.incarnation(),
+        journal_file_mib = settings.journal_file_bytes >> 20,
+        journal_files_max = settings.journal_files,
+        "journal"
+    );
+    let flushed = settings.static_configs.get("log.flush.interval.messages");
+    info!(
+        flush_messages = flushed.unwrap_or("1"),
+        "durability: a topic with flush.messages=1 acknowledges what is on stable storage, with \
+         any other value what is written"
+    );
     let seeds: Vec<_> = seeds.into_iter().map(|seed| Mutex::new(Some(seed))).collect();
     Ok(boot::run(options, move |shard| {
         let seed = seeds

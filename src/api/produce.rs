@@ -53,12 +53,13 @@ struct PartitionResult {
     error: ErrorCode,
     produced: Option<Produced>,
     message: Option<String>,
-    record: Option<i32>,
+    /// Those at fault, by their index in the batch.
+    records: Vec<i32>,
 }
 
 impl PartitionResult {
     fn refused(error: ErrorCode) -> PartitionResult {
-        PartitionResult { error, produced: None, message: None, record: None }
+        PartitionResult { error, produced: None, message: None, records: Vec::new() }
     }
 }
 
@@ -167,7 +168,7 @@ impl Produce {
                     error: ErrorCode::NONE,
                     produced: Some(produced),
                     message: None,
-                    record: None,
+                    records: Vec::new(),
                 },
                 Err(refusal) => refused(&refusal),
             };
@@ -218,7 +219,7 @@ impl Produce {
 
 fn partition_response(index: i32, result: &PartitionResult) -> PartitionProduceResponse<'_> {
     let record_errors: Vec<_> = result
-        .record
+        .records
         .iter()
         .map(|record| BatchIndexAndErrorMessage {
             batch_index: *record,
@@ -243,29 +244,36 @@ fn partition_response(index: i32, result: &PartitionResult) -> PartitionProduceR
 /// What a producer is told. Never UNKNOWN_SERVER_ERROR: Java clients retry that with new sequences
 /// and may write the batch twice (KAFKA-14034).
 fn refused(refusal: &ProduceRefusal) -> PartitionResult {
-    let (error, message, record) = match refusal {
-        ProduceRefusal::Partition(refusal) => (partition_error(refusal), None, None),
-        ProduceRefusal::Batch(error) => {
-            (batch_error(error), Some(error.to_string()), error.record_index())
-        }
+    let (error, message, records) = match refusal {
+        ProduceRefusal::Keyless(records) => (
+            ErrorCode::INVALID_RECORD,
+            Some("Compacted topic cannot accept message without key.".to_owned()),
+            records.clone(),
+        ),
+        ProduceRefusal::Partition(refusal) => (partition_error(refusal), None, Vec::new()),
+        ProduceRefusal::Batch(error) => (
+            batch_error(error),
+            Some(error.to_string()),
+            error.record_index().into_iter().collect(),
+        ),
         ProduceRefusal::TooLarge { size, size_max } => (
             ErrorCode::MESSAGE_TOO_LARGE,
             Some(format!(
                 "The record batch size is {size} bytes, which exceeds the maximum configured value of {size_max}."
             )),
-            None,
+            Vec::new(),
         ),
         ProduceRefusal::Timestamp { timestamp } => (
             ErrorCode::INVALID_TIMESTAMP,
             Some(format!("Timestamp {timestamp} of a record is too far from the broker's clock.")),
-            None,
+            Vec::new(),
         ),
-        ProduceRefusal::Producer(refusal) => (producer_error(refusal), None, None),
-        ProduceRefusal::NotEnoughReplicas => (ErrorCode::NOT_ENOUGH_REPLICAS, None, None),
-        ProduceRefusal::NotAllowed => (ErrorCode::INVALID_TXN_STATE, None, None),
-        ProduceRefusal::Storage => (ErrorCode::KAFKA_STORAGE_ERROR, None, None),
+        ProduceRefusal::Producer(refusal) => (producer_error(refusal), None, Vec::new()),
+        ProduceRefusal::NotEnoughReplicas => (ErrorCode::NOT_ENOUGH_REPLICAS, None, Vec::new()),
+        ProduceRefusal::NotAllowed => (ErrorCode::INVALID_TXN_STATE, None, Vec::new()),
+        ProduceRefusal::Storage => (ErrorCode::KAFKA_STORAGE_ERROR, None, Vec::new()),
     };
-    PartitionResult { error, produced: None, message, record }
+    PartitionResult { error, produced: None, message, records }
 }
 
 fn batch_error(error: &BatchError) -> ErrorCode {

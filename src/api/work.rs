@@ -157,6 +157,9 @@ pub enum ProduceRefusal {
     Partition(PartitionRefusal),
     /// The batch itself is not right.
     Batch(BatchError),
+    /// A compacted topic takes no records without keys; these have none, by their index in the
+    /// batch.
+    Keyless(Vec<i32>),
     /// Larger than the topic's `max.message.bytes`.
     TooLarge {
         /// Of the batch.

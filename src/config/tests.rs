@@ -19,7 +19,7 @@ fn nothing_given_is_a_broker_on_loopback() {
     assert_eq!(settings.listeners.len(), 1);
     assert_eq!(settings.listeners[0].to_string(), "PLAINTEXT://127.0.0.1:9092");
     assert_eq!(settings.advertised_listeners, settings.listeners);
-    assert_eq!(settings.log_dir, PathBuf::from("/var/lib/ringmain"));
+    assert_eq!(settings.log_dir, PathBuf::from("./ringmain-data"));
     assert_eq!((settings.shards, settings.cpus.len()), (None, 0));
     assert_eq!(settings.socket_request_max_bytes, crate::limits::REQUEST_BYTES_MAX);
     assert_eq!(settings.journal_file_bytes, crate::limits::JOURNAL_FILE_BYTES);

@@ -410,7 +410,7 @@ impl<M: Send + 'static> Seed<M> {
         glommio::timer::sleep(Duration::from_millis(1)).await;
         mesh.door().open(&ring);
         let engine = make(place.shard)?;
-        let background = Background::new(Arc::clone(ring.event()));
+        let background = Background::new();
         Shard::new(Parts {
             ring,
             engine,

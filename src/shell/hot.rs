@@ -1,28 +1,26 @@
-//! The hot task: turns, and the three ways to wait between them.
+//! The hot task: turns, and the two ways to wait between them.
 //!
 //! 1. Spin for at most [`SPIN`], only while recent waits were that short: a peer on another core is
 //!    about to answer, and sleeping would cost more than looking.
-//! 2. Block in the own ring for at most [`BLOCK`]: the cheapest real sleep, but glommio's tasks of
-//!    this executor stand still meanwhile.
-//! 3. Park in glommio: read the eventfd that the ring signals. Everything else in the executor runs.
+//! 2. Block in the own ring. While glommio has work of ours (background threads), for at most
+//!    [`BLOCK`], since its results come through glommio and its tasks stand still meanwhile;
+//!    otherwise for at most [`BLOCK_IDLE`].
+//!
+//! The hot task never parks in glommio. glommio 0.9 can park with runnable tasks when a reactor
+//! event comes at the wrong moment: a pause of the whole process is enough, and with idle-priority
+//! spinners on every core a parked shard slept until the watchdog woke it, a second later, as a
+//! matter of course. A wait inside the own ring is not exposed to that.
 //!
 //! While the shard is awake it yields to glommio by a short sleep every [`PASS`] (or [`PASS_IDLE`]
 //! if nothing of ours is under way there): a yield would keep this task runnable, and glommio looks
-//! at its own rings and timers only when nothing is.
-//!
-//! glommio 0.9 can park with runnable tasks when a reactor event comes at the wrong moment (a pause
-//! of the whole process is enough). A park is therefore never trusted alone: heartbeats end it, fast
-//! ones while somebody waits for this shard, slow ones otherwise, and the watchdog wakes from
-//! outside (see [`super::watch`]).
+//! at its own rings and timers only when nothing is. Such a pass is a park too, so heartbeats end
+//! it, fast ones while work is open, and the watchdog wakes from outside (see [`super::watch`]).
 
 use std::cell::Cell;
 use std::future::Future;
-use std::os::fd::{FromRawFd, IntoRawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-use glommio::io::BufferedFile;
 
 use super::clock;
 use super::fatal;
@@ -33,8 +31,10 @@ use crate::time::Instant;
 
 /// Longest spin.
 const SPIN: Duration = Duration::from_micros(20);
-/// Longest wait inside the own ring.
+/// Longest wait inside the own ring while glommio has work of ours.
 const BLOCK: Duration = Duration::from_micros(200);
+/// Longest wait inside the own ring otherwise. Bounds how late the heartbeats and a stop are seen.
+const BLOCK_IDLE: Duration = Duration::from_millis(100);
 /// Time between passes through glommio's reactor while it has work of ours.
 const PASS: Duration = Duration::from_micros(500);
 /// The same while it has none: its timers are heartbeats only.
@@ -53,11 +53,7 @@ const SPIN_CONFIDENCE_MAX: i32 = 8;
 
 /// Runs a shard until it has stopped. Inside an executor, as its main future.
 pub(super) async fn run<E: Engine>(shard: &mut Shard<E>, should_stop: &dyn Fn() -> bool) {
-    let event = shard.ring.event().try_clone().expect("a descriptor is left at the start");
     let mut waiter = Waiter {
-        // SAFETY: the descriptor is new and the file owns it.
-        #[allow(unsafe_code)]
-        event: unsafe { BufferedFile::from_raw_fd(event.into_raw_fd()) },
         heart: Rc::new(Heart {
             beats: Cell::new(true),
             fast: Cell::new(0),
@@ -96,7 +92,6 @@ fn enter<E: Engine>(shard: &mut Shard<E>) {
 }
 
 struct Waiter {
-    event: BufferedFile,
     heart: Rc<Heart>,
     /// When glommio last had its turn.
     passed: Instant,
@@ -145,52 +140,23 @@ impl Waiter {
         if !shard.mesh.fall_asleep() {
             return;
         }
-        let left = until.map_or(BLOCK, |until| until.since(began).min(BLOCK));
-        // While background work is under way its results come through glommio: no blocking then.
-        if shard.background.open() == 0 {
-            if let Err(error) = shard.ring.wait(left) {
-                fatal::ring_failed(&error);
-            }
-            let waited = clock::instant().since(began);
-            self.learn(waited < SPIN * 2);
-            if shard.has_news() || until.is_some_and(|until| until <= clock::instant()) {
-                shard.mesh.wake_up();
-                self.pass_if_due(shard).await;
-                return;
-            }
+        let longest = if shard.background.open() > 0 { BLOCK } else { BLOCK_IDLE };
+        let left = until.map_or(longest, |until| until.since(began).min(longest));
+        shard.pulse.set(State::Parked { open: shard.has_open_work() });
+        if let Err(error) = shard.ring.wait(left) {
+            fatal::ring_failed(&error);
         }
-        self.park(shard, until).await;
+        shard.pulse.set(State::Awake);
+        let waited = clock::instant().since(began);
+        self.learn(waited < SPIN * 2);
+        shard.mesh.wake_up();
+        self.pass_if_due(shard).await;
     }
 
     fn learn(&mut self, was_short: bool) {
         let change = if was_short { 1 } else { -1 };
         self.spin_confidence =
             (self.spin_confidence + change).clamp(-SPIN_CONFIDENCE_MAX, SPIN_CONFIDENCE_MAX);
-    }
-
-    /// Sleeps in glommio until the ring, a peer, background work or a heartbeat's cure wakes us.
-    async fn park<E: Engine>(&mut self, shard: &mut Shard<E>, until: Option<Instant>) {
-        shard.arm_timeout(until);
-        shard.background.set_parked(true);
-        shard.ring.announce();
-        // What completed before the announcement signalled nothing: run deferred work, then look.
-        if let Err(error) = shard.ring.enter() {
-            fatal::ring_failed(&error);
-        }
-        if !shard.has_news() {
-            shard.pulse.set(State::Parked { open: shard.has_open_work() });
-            // The only future the hot task ever waits for besides the passes. An eventfd read
-            // returns 8 bytes; an error leaves us awake, which is safe.
-            if let Err(error) = self.event.read_at(0, 8).await {
-                tracing::warn!(%error, "reading the eventfd of a shard failed");
-            }
-            shard.pulse.set(State::Awake);
-            self.passed = clock::instant();
-        }
-        shard.ring.silence();
-        shard.background.set_parked(false);
-        shard.mesh.wake_up();
-        enter(shard);
     }
 }
 

@@ -18,6 +18,7 @@ use super::data_directory::{
     PARTITION_METADATA, partition_metadata, replace, sync_directory,
 };
 use super::fatal::ExitStatus;
+use super::sys;
 use crate::catalog::{Catalog, Endpoint, Record, frame};
 use crate::config::Settings;
 use crate::ids::{Incarnation, ShardId, TopicPartition};
@@ -46,6 +47,7 @@ pub fn seeds(
     now: Now,
 ) -> Result<Vec<ShardSeed>, StartError> {
     let root = data.root();
+    check_space(settings, root, shard_count)?;
     let (catalog, catalog_log_bytes) = load_catalog(settings, data, random)?;
     let image = catalog.image().clone();
     let statics = settings.static_configs.clone();
@@ -109,6 +111,34 @@ fn options(
         fetch_bytes_max: settings.fetch_max_bytes as usize,
         fetch_sessions_max: share(settings.fetch_session_slots),
     }
+}
+
+/// Refuses to start on a disk that has no room for the first journal file of every shard: the port
+/// would open and no produce request could be answered.
+fn check_space(settings: &Settings, root: &Path, shard_count: u16) -> Result<(), StartError> {
+    let operation = format!("looking at the space of {}", root.display());
+    let directory = File::open(root).map_err(broken(&operation))?;
+    let (free, _) = sys::space_of(&directory).map_err(broken(&operation))?;
+    let needed = settings.journal_file_bytes.saturating_mul(u64::from(shard_count));
+    if free >= needed {
+        return Ok(());
+    }
+    Err(StartError {
+        status: ExitStatus::DataDirectory,
+        reason: format!(
+            "the disk of {} is full: {} MiB are free and {shard_count} shards need {} MiB for their \
+             journals; free some space, or set ringmain.journal.file.bytes lower",
+            root.display(),
+            free >> 20,
+            needed >> 20
+        ),
+    })
+}
+
+/// How many partitions the shards start with.
+#[must_use]
+pub fn partition_count(seeds: &[ShardSeed]) -> usize {
+    seeds.iter().map(|seed| seed.partitions.len()).sum()
 }
 
 fn corrupt(reason: impl std::fmt::Display) -> StartError {

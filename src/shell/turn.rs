@@ -198,15 +198,6 @@ impl<E: Engine> Shard<E> {
         After::Wait { until }
     }
 
-    /// Makes sure that a timeout in the ring ends a park in time.
-    pub(super) fn arm_timeout(&mut self, until: Option<Instant>) {
-        let Some(until) = until else { return };
-        if self.armed.is_none_or(|armed| until < armed) {
-            self.ring.timeout(until, Operation::Deadline);
-            self.armed = Some(until);
-        }
-    }
-
     fn reap(&mut self, now: Now) {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.reap(&mut completions, COMPLETIONS_PER_TURN);

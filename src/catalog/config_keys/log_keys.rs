@@ -21,8 +21,8 @@ pub(super) static LOG_KEYS: &[ConfigKey] = keys! {
     "Default of the topic config compression.zstd.level.";
     "log.cleanup.policy": List = "delete", ListOf(&["compact", "delete"]), Medium, ClusterWide;
     "Default of the topic config cleanup.policy.";
-    "log.dir": String = "/var/lib/ringmain", Any, High, ReadOnly;
-    "The data directory, if log.dirs is not given. The default here is /var/lib/ringmain, since \
+    "log.dir": String = "./ringmain-data", Any, High, ReadOnly;
+    "The data directory, if log.dirs is not given. The default here is ./ringmain-data, since \
      /tmp does not survive a restart (Kafka's is /tmp/kafka-logs).";
     "log.dir.failure.timeout.ms": Long = "30000", AtLeast(1), Low, ReadOnly,
         ignored("there is one data directory, and its failure ends the process");

@@ -254,7 +254,8 @@ impl Owner {
         }
         // What is flushed is always worth a checkpoint. On a full disk nothing more will be, and the
         // segments that retention has dropped can only be unlinked after one.
-        let stuck = self.writer.disk_is_full() && self.retention.wants_checkpoint();
+        let useful = self.retention.wants_checkpoint() || self.stopping;
+        let stuck = self.writer.disk_is_full() && useful;
         let ready = self.writer.demands_met() || stuck;
         if matches!(self.writer.checkpoint.state, State::Flushing) && ready {
             self.write_checkpoint(out);
@@ -333,13 +334,16 @@ impl Owner {
                     .partitions
                     .values()
                     .all(|partition| partition.log.flushed_offset() == partition.log.next_offset());
-                self.writer.checkpoint.stopped = self.stopping && complete;
+                // On a full disk the journal keeps what the segments could not take.
+                let done = complete || self.writer.disk_is_full();
+                self.writer.checkpoint.stopped = self.stopping && done;
                 self.writer.checkpoint.next = now.instant + INTERVAL;
             }
             Err(error) if error.full => {
                 tracing::error!(error.operation, error.reason, "no space for a checkpoint");
                 self.writer.checkpoint.not_before = Some(now.instant + Duration::from_secs(1));
                 self.writer.checkpoint.wanted = true;
+                self.writer.checkpoint.stopped = self.stopping;
             }
             Err(error) => return out.fatal(error),
         }

@@ -5,7 +5,9 @@ use std::collections::VecDeque;
 use bytes::BytesMut;
 
 use crate::api::work::{Acks, Answer, PartitionRefusal, ProduceItem, ProduceRefusal, Produced};
-use crate::batch::{self, BatchHeader, Compression, TimestampType, ValidateOptions};
+use crate::batch::{
+    self, BatchError, BatchHeader, Compression, Records, TimestampType, ValidateOptions,
+};
 use crate::catalog::{self, CompressionType, TopicConfig};
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::journal::{self, EntryKind, GroupSequence, Lane};
@@ -80,7 +82,7 @@ impl Owner {
         out: &mut Outbox,
     ) {
         let (index, at) = (pending.item.index, pending.item.at);
-        match self.append(&mut pending, now) {
+        match self.append(&mut pending, acks, now) {
             Err(refusal) => self.resolve(part, index, Answer::Produced(Err(refusal)), out),
             // Waiting helps only if room may come without somebody making some.
             Ok(Appended::Full) if self.writer.disk_is_full() => {
@@ -107,13 +109,22 @@ impl Owner {
         }
     }
 
-    fn append(&mut self, pending: &mut Pending, now: Now) -> Result<Appended, ProduceRefusal> {
+    fn append(
+        &mut self,
+        pending: &mut Pending,
+        acks: Acks,
+        now: Now,
+    ) -> Result<Appended, ProduceRefusal> {
         let at = pending.item.at;
         let full = self.writer.disk_is_full() && self.tail_bytes > 2 * self.options.tail_bytes_max;
         let partition = self
             .partitions
             .get_mut(&at)
             .ok_or(ProduceRefusal::Partition(PartitionRefusal::Unknown))?;
+        // This broker is the only replica.
+        if acks == Acks::All && partition.config.min_insync_replicas > 1 {
+            return Err(ProduceRefusal::NotEnoughReplicas);
+        }
         let mut header = match pending.header {
             Some(header) => header,
             None => {
@@ -259,9 +270,6 @@ fn admit(
         return Err(ProduceRefusal::TooLarge { size: batch.len(), size_max });
     }
     let header = batch::check_produce(batch).map_err(ProduceRefusal::Batch)?;
-    if config.min_insync_replicas > 1 {
-        return Err(ProduceRefusal::NotEnoughReplicas);
-    }
     if header.is_transactional() {
         return Err(ProduceRefusal::NotAllowed);
     }
@@ -304,7 +312,15 @@ fn conform(
             offsets_contiguous: false,
             decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
         };
-        batch::validate_records(batch, &header, &options).map_err(ProduceRefusal::Batch)?;
+        match batch::validate_records(batch, &header, &options) {
+            Ok(_) => {}
+            Err(BatchError::KeyMissing { .. }) => {
+                // Producers are told of every record at fault (KIP-467), not of the first.
+                let keyless = keyless(batch).map_err(ProduceRefusal::Batch)?;
+                return Err(ProduceRefusal::Keyless(keyless));
+            }
+            Err(error) => return Err(ProduceRefusal::Batch(error)),
+        }
     }
     Ok(header)
 }
@@ -325,4 +341,16 @@ fn wanted_codec(config: &TopicConfig) -> Option<(Compression, Option<i32>)> {
         CompressionType::Zstd => (Compression::Zstd, Some(config.compression_zstd_level)),
     };
     Some((codec, level))
+}
+
+/// Indexes of the records without a key.
+fn keyless(batch: &[u8]) -> Result<Vec<i32>, BatchError> {
+    let records = Records::open(batch, DECOMPRESSED_BYTES_MAX)?;
+    let mut indexes = Vec::new();
+    for (index, record) in (0..).zip(&records) {
+        if record?.key.is_none() {
+            indexes.push(index);
+        }
+    }
+    Ok(indexes)
 }

@@ -147,7 +147,7 @@ impl TestEngine {
             self.answer(connection, number, framed(frame));
         }
         let end = self.next_offset;
-        self.journal.release(|_| Some(Offset(end)));
+        self.journal.release(self.journal.durable(), |_| Some(Offset(end)));
     }
 }
 
