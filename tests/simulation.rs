@@ -47,6 +47,7 @@ fn every_seed_keeps_the_promises() {
         let outcome = outcome(seed, None);
         coverage.merge(&outcome.coverage);
         if !outcome.violations.is_empty() {
+            println!("{}", describe(seed, &outcome));
             failed.push(describe(seed, &outcome));
         }
     }
@@ -126,8 +127,19 @@ fn spoil(history: &History, kind: u64, random: &mut Prng) -> Option<History> {
         }
         // An acknowledgement names another offset.
         3 => {
+            let read: BTreeSet<_> = polls.iter().map(|at| value(&history.events[*at])).collect();
+            let sent: BTreeSet<_> = history
+                .events
+                .iter()
+                .filter_map(|event| match event {
+                    Event::Send { id, first, .. } if read.contains(first) => Some(*id),
+                    _ => None,
+                })
+                .collect();
             let acked = history.events.iter_mut().filter_map(|event| match event {
-                Event::Acked { base_offset: Some(base_offset), .. } => Some(base_offset),
+                Event::Acked { id, base_offset: Some(base_offset) } if sent.contains(id) => {
+                    Some(base_offset)
+                }
                 _ => None,
             });
             let mut acked: Vec<_> = acked.collect();

@@ -121,6 +121,10 @@ impl<A> Link<A> {
         self.id == Some(id)
     }
 
+    pub(crate) fn id(&self) -> Option<LinkId> {
+        self.id
+    }
+
     pub(crate) fn pending(&self) -> impl Iterator<Item = &A> {
         self.pending.iter().map(|(_, asked)| asked)
     }

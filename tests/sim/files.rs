@@ -203,14 +203,15 @@ impl Files {
         }
         let known = self.partitions.entry(directory.at).or_default();
         if known.epochs.as_deref() != Some(epochs) {
-            let target = format!("{}/leader-epoch-checkpoint", directory.name);
-            let temporary = format!("{target}.tmp");
-            let file = disk.create(&temporary, true)?;
-            disk.write(file, 0, epochs.as_bytes())?;
-            disk.sync(file)?;
-            disk.rename(&temporary, &target)?;
-            known.epochs = Some(epochs.to_owned());
-            known.names_unflushed = true;
+            match replace_epochs(disk, &directory.name, epochs) {
+                Ok(()) => {
+                    known.epochs = Some(epochs.to_owned());
+                    known.names_unflushed = true;
+                }
+                // Nothing reads it back, so a full disk is no reason to die.
+                Err(DiskFault::Full) => {}
+                Err(fault) => return Err(fault),
+            }
         }
         if known.names_unflushed {
             disk.sync_directory(&directory.name)?;
@@ -243,6 +244,15 @@ impl Files {
         disk.sync_directory("")?;
         disk.remove_tree(&away)
     }
+}
+
+fn replace_epochs(disk: &mut Disk, directory: &str, epochs: &str) -> Fallible<()> {
+    let target = format!("{directory}/leader-epoch-checkpoint");
+    let temporary = format!("{target}.tmp");
+    let file = disk.create(&temporary, true)?;
+    disk.write(file, 0, epochs.as_bytes())?;
+    disk.sync(file)?;
+    disk.rename(&temporary, &target)
 }
 
 pub(crate) fn segment_path(range: &FileRange) -> String {

@@ -71,7 +71,10 @@ impl Options {
             if random.chance(1, odds) { random.between(low, high) } else { 0 }
         };
         let producers = (0..random.between(1, 4)).map(|id| draw_producer(id as u32, random));
-        let producers: Vec<_> = producers.collect();
+        let mut producers: Vec<_> = producers.collect();
+        for producer in &mut producers {
+            producer.anonymous = mutant == Some(Mutant::NoDedup);
+        }
         let consumers = (0..random.between(1, 3)).map(|id| draw_consumer(id as u32, random));
         let consumers = consumers.collect();
         let all = [
@@ -161,6 +164,7 @@ fn draw_producer(id: u32, random: &mut Prng) -> ProducerOptions {
         pause_ms_max: [1, 10, 60][random.below(3) as usize],
         pad_bytes_max: [0, 100, 3_000][random.below(3) as usize],
         hang_up: [0, 20, 100][random.below(3) as usize],
+        anonymous: false,
     }
 }
 

@@ -16,6 +16,8 @@ use super::client::{Desk, KnownTopic, Link, LinkId, decode};
 use super::history::{Event, SendId, Value};
 
 const MILLISECOND: u64 = 1_000_000;
+/// Batches that wait for an outcome, at most, before new ones are made.
+const QUEUED_MAX: usize = 12;
 
 /// How one producer behaves.
 #[derive(Clone, Debug)]
@@ -30,6 +32,8 @@ pub(crate) struct ProducerOptions {
     pub(crate) pad_bytes_max: u64,
     /// Hangs up once in so many wakes.
     pub(crate) hang_up: u64,
+    /// The broker is not told who sends.
+    pub(crate) anonymous: bool,
 }
 
 struct Batch {
@@ -82,6 +86,19 @@ impl Producer {
             && self.lanes.values().all(|lane| lane.queue.is_empty())
     }
 
+    /// Where it stands, for a report.
+    pub(crate) fn standing(&self) -> String {
+        let asked: Vec<_> = self.link.pending().collect();
+        let lanes = self.lanes.iter().filter(|(_, lane)| !lane.queue.is_empty());
+        let lanes: Vec<_> = lanes
+            .map(|(at, lane)| {
+                let batches = lane.queue.iter().map(|b| (b.sequence.0, b.in_flight, b.tries));
+                (at, batches.collect::<Vec<_>>())
+            })
+            .collect();
+        format!("{:?} session {:?} asked {asked:?} lanes {lanes:?}", self.link.id(), self.session)
+    }
+
     pub(crate) fn owns(&self, link: LinkId) -> bool {
         self.link.is(link)
     }
@@ -92,7 +109,10 @@ impl Producer {
         }
         if !self.link.is_open() {
             self.link.connect(desk);
-        } else if self.options.hang_up > 0 && desk.random.chance(1, self.options.hang_up) {
+        } else if !desk.finishing
+            && self.options.hang_up > 0
+            && desk.random.chance(1, self.options.hang_up)
+        {
             desk.coverage.hit("a producer hangs up");
             let vain = self.link.close(desk);
             self.unanswered(vain, desk);
@@ -105,7 +125,8 @@ impl Producer {
                 self.link.send(desk, version, &request, Some(Asked::Session));
             }
         } else {
-            if !desk.finishing && self.left > 0 {
+            let queued: usize = self.lanes.values().map(|lane| lane.queue.len()).sum();
+            if !desk.finishing && self.left > 0 && queued < QUEUED_MAX {
                 self.fill(desk);
             }
             self.send(desk);
@@ -139,7 +160,7 @@ impl Producer {
         let count = desk.random.between(1, 5) as u32;
         let first = Value { producer: self.options.id, counter: self.counter };
         let mut builder = BatchBuilder::new();
-        if let Some((id, epoch)) = self.session {
+        if let Some((id, epoch)) = self.session.filter(|_| !self.options.anonymous) {
             builder = builder.producer(id, epoch, sequence);
         }
         if desk.random.chance(1, 8) {

@@ -2,7 +2,7 @@
 //! want.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -31,7 +31,9 @@ use super::producer::Producer;
 const MILLISECOND: u64 = 1_000_000;
 const SECOND: u64 = 1_000 * MILLISECOND;
 /// Most that may happen in one run.
-const STEPS_MAX: u64 = 3_000_000;
+const STEPS_MAX: u64 = 400_000;
+/// Most crashes during starts in a row.
+const START_CRASHES_MAX: u32 = 4;
 /// Most virtual time that bringing everything to its end may take.
 const FINISH_MAX: u64 = 600 * SECOND;
 
@@ -120,6 +122,8 @@ struct World {
     client_random: Vec<Prng>,
     wires: BTreeMap<LinkId, Wire>,
     mesh_last: BTreeMap<(u16, u16), u64>,
+    /// Connections that are not read until their shard has memory again.
+    held: BTreeSet<(u16, LinkId)>,
     next_link: u64,
     topics: Vec<KnownTopic>,
     history: History,
@@ -128,6 +132,8 @@ struct World {
     trace: u64,
     steps: u64,
     power_cuts: u32,
+    /// Crashes since the last start that came about.
+    start_crashes: u32,
     finishing: bool,
     /// Crashes come no more.
     quiet: bool,
@@ -193,6 +199,7 @@ impl World {
             client_random,
             wires: BTreeMap::new(),
             mesh_last: BTreeMap::new(),
+            held: BTreeSet::new(),
             next_link: 0,
             topics: Vec::new(),
             history: History::default(),
@@ -201,6 +208,7 @@ impl World {
             trace: 0,
             steps: 0,
             power_cuts: 0,
+            start_crashes: 0,
             finishing: false,
             quiet: false,
             stopping: false,
@@ -263,7 +271,8 @@ impl World {
             return;
         }
         if !done(self) {
-            return self.violation("producers cannot bring their work to an end".to_owned());
+            let standing = self.standing();
+            return self.violation(format!("work is never brought to its end: {standing}"));
         }
         self.last_restart();
         if self.violations.is_empty() {
@@ -283,7 +292,7 @@ impl World {
             };
             self.steps += 1;
             if self.steps > STEPS_MAX {
-                self.violation("the run does not end".to_owned());
+                self.violation(format!("the run does not end: {}", self.standing()));
                 for hosted in self.process.iter().flat_map(|process| &process.shards) {
                     self.tell(|| format!("{:#?}", hosted.engine));
                 }
@@ -295,6 +304,15 @@ impl World {
             self.happen(event);
         }
         true
+    }
+
+    /// What the producers wait for.
+    fn standing(&self) -> String {
+        let producers = self.clients.iter().filter_map(|client| match client {
+            Client::Producer(producer) if !producer.is_done(true) => Some(producer.standing()),
+            _ => None,
+        });
+        producers.collect::<Vec<_>>().join("; ")
     }
 
     fn plan_fault(&mut self, every: u64, event: Event) {
@@ -521,8 +539,8 @@ impl World {
         }
         if !is_end && !engine.may_read() {
             self.coverage.hit("sockets are not read");
-            wire.up_planned = true;
-            return self.at(self.now + 5 * MILLISECOND, Event::Up(link));
+            self.held.insert((shard, link));
+            return;
         }
         let connection = ConnectionId(link.0);
         if !wire.accepted {
@@ -670,8 +688,22 @@ impl World {
             let Some(action) = hosted.engine.poll_action() else { break };
             self.carry_out(shard, action);
         }
+        self.read_again(shard);
         self.plan_time(shard);
         self.stop_if_stopped();
+    }
+
+    /// Reads what was held back, if there is memory for it now.
+    fn read_again(&mut self, shard: u16) {
+        let hosted = self.process.as_ref().and_then(|p| p.shards.get(usize::from(shard)));
+        if !hosted.is_some_and(|hosted| hosted.engine.may_read()) {
+            return;
+        }
+        let held: Vec<_> = self.held.iter().filter(|(of, _)| *of == shard).copied().collect();
+        for (of, link) in held {
+            self.held.remove(&(of, link));
+            self.plan_up(link);
+        }
     }
 
     fn plan_time(&mut self, shard: u16) {
@@ -994,6 +1026,7 @@ impl World {
             self.history.add(Seen::PowerCut);
         }
         self.mesh_last.clear();
+        self.held.clear();
         self.stopping = false;
         for (link, wire) in std::mem::take(&mut self.wires) {
             if !wire.client_gone {
@@ -1007,10 +1040,9 @@ impl World {
         if self.process.is_some() {
             return;
         }
-        if !self.quiet
-            && self.options.boot_crash > 0
-            && self.faults.chance(1, self.options.boot_crash)
-        {
+        let odds = self.options.boot_crash;
+        let calm = self.quiet || self.finishing || self.start_crashes >= START_CRASHES_MAX;
+        if !calm && odds > 0 && self.faults.chance(1, odds) {
             let after = self.faults.below(120);
             self.disk.plan_crash(Some(after));
         }
@@ -1028,6 +1060,7 @@ impl World {
             }
             Err(BootFault::Disk(DiskFault::Crashed)) => {
                 self.coverage.hit("a crash during a start");
+                self.start_crashes += 1;
                 let cuts = &self.options.cuts;
                 let cut = cuts[self.faults.below(cuts.len() as u64) as usize];
                 self.disk.cut(cut);
@@ -1056,6 +1089,7 @@ impl World {
         let report = &booted.report;
         self.tell(|| format!("==== started {:?} {report:?}", booted.incarnation));
         self.coverage.hit("starts");
+        self.start_crashes = 0;
         self.coverage.add("journal entries are replayed", report.entries as u64);
         self.coverage.add("files are cut at a start", report.truncated as u64);
         self.coverage.add("files are removed at a start", report.deleted as u64);
