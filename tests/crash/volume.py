@@ -12,6 +12,8 @@ from rig import Unavailable, on_exit, shell
 _SHUTDOWN = 0x8004587D
 # Neither the filesystem's journal nor any data is written before it goes down.
 _NO_LOG_FLUSH = 2
+_LOOP_SET_STATUS64 = 0x4C04
+_LOOP_GET_STATUS64 = 0x4C05
 
 
 def require(*programs):
@@ -83,6 +85,20 @@ class Volume:
         handle = os.open(self.mount_point, os.O_RDONLY)
         try:
             fcntl.ioctl(handle, _SHUTDOWN, struct.pack("I", _NO_LOG_FLUSH))
+        finally:
+            os.close(handle)
+
+    def limit(self, length):
+        """Ends the device there from now on: writes behind it fail with EIO, flushes succeed.
+
+        0 gives it its whole length back, with all that it was given before.
+        """
+        # struct loop_info64: lo_sizelimit is its fourth 64-bit number.
+        handle = os.open(self.device, os.O_RDWR)
+        try:
+            state = bytearray(fcntl.ioctl(handle, _LOOP_GET_STATUS64, bytes(232)))
+            struct.pack_into("<Q", state, 32, length)
+            fcntl.ioctl(handle, _LOOP_SET_STATUS64, bytes(state))
         finally:
             os.close(handle)
 
