@@ -113,12 +113,9 @@ class Volume:
     def fill(self, name="filler", leave=0):
         """Takes all free space but `leave` bytes with one file."""
         path = os.path.join(self.mount_point, name)
-        with open(path, "wb") as file:
-            for step in (1 << 20, 1 << 12):
-                while True:
-                    state = os.statvfs(self.mount_point)
-                    if state.f_bavail * state.f_frsize < leave + step:
-                        break
+        with open(path, "ab") as file:
+            for step in (1 << 20, 1 << 12, 1 << 10):
+                while self.free_bytes() >= leave + step or leave == 0:
                     try:
                         position = os.fstat(file.fileno()).st_size
                         os.posix_fallocate(file.fileno(), position, step)
