@@ -364,3 +364,55 @@ def huge_lists(rig):
                 slowest, what = seconds, name
     check(slowest < 20, "%s takes %.1f s" % (what, slowest))
     return "slowest: %s, %.0f ms" % (what, slowest * 1000)
+
+
+def small_parts(rig):
+    """Requests of 1 MiB made of as many small parts as fit: neither work nor answer may be a multiple that kills."""
+    notes, bad = [], []
+    size = 4 * MIB if rig.deep else 1 * MIB
+    cases = (
+        ("Metadata of distinct names", 3, 4, lambda n: {
+            "topics": [{"name": "%x" % i} for i in range(n)], "allow_auto_topic_creation": False}, 6),
+        ("Metadata of distinct ids", 3, 12, lambda n: {
+            "topics": [{"name": None, "topic_id": struct.pack(">QQ", 7, i)} for i in range(n)],
+            "allow_auto_topic_creation": False}, 18),
+        ("Fetch", 1, 4, lambda n: {"max_wait_ms": 0, "topics": [{"topic": "canary", "partitions": [
+            {"partition": i, "fetch_offset": 0, "partition_max_bytes": 1} for i in range(n)]}]}, 16),
+        ("Fetch of one partition again and again", 1, 4, lambda n: {"max_wait_ms": 0, "topics": [
+            {"topic": "canary", "partitions": [{"partition": 0, "fetch_offset": 0, "partition_max_bytes": 1}] * n}]}, 16),
+        ("Produce", 0, 7, lambda n: {"topics": [{"name": "nothing", "partitions": [
+            {"index": i, "records": None} for i in range(n)]}]}, 8),
+        ("FindCoordinator", 10, 4, lambda n: {"coordinator_keys": [""] * n}, 1),
+        ("DescribeConfigs", 32, 1, lambda n: {"resources": [
+            {"resource_type": 4, "resource_name": "", "keys": None}] * n, "include_synonyms": True}, 7),
+        ("DescribeConfigs of topics", 32, 1, lambda n: {"resources": [
+            {"resource_type": 2, "resource_name": "canary", "keys": None}] * n, "include_synonyms": True}, 13),
+        ("DescribeLogDirs", 35, 1, lambda n: {"topics": [{"topic": "canary", "partitions": [0]}] * n}, 16),
+        ("DescribeTopicPartitions", 75, 0, lambda n: {"topics": [{"name": "canary"}] * n, "limit": 2147483647}, 8),
+        ("CreateTopics", 19, 5, lambda n: {"topics": [
+            {"name": "t%x" % i, "assignments": [], "configs": []} for i in range(n)], "validate_only": True}, 16),
+        ("ListOffsets", 2, 1, lambda n: {"topics": [{"name": "canary", "partitions": [
+            {"partition_index": 0, "timestamp": -1}] * n}]}, 12),
+    )
+    for name, key, version, values, each in cases:
+        # The heaviest one gets less to do: it is enough to see what a part costs.
+        count = min(size, 100_000 if name.startswith("DescribeConfigs") else size) // each
+        payload = wire.request(key, version, 1, **values(count))
+        before = rig.broker.resident()
+        rig.broker.reset_peak()
+        started = time.monotonic()
+        with rig.connect(timeout=120) as client:
+            try:
+                reply = len(client.exchange(payload))
+            except Closed:
+                reply = 0
+        if not rig.broker.alive():
+            check(False, "%s of %d bytes kills the broker" % (name, len(payload)))
+        seconds = time.monotonic() - started
+        grown = rig.broker.peak() - before
+        notes.append("%s %.0fx, %.2f s" % (name, grown / len(payload), seconds))
+        if grown > 64 * MIB:
+            bad.append("%s: %d bytes make %.0f MiB of memory, a reply of %.0f MiB, %.1f s" % (
+                name, len(payload), grown / MIB, reply / MIB, seconds))
+    check(not bad, "; ".join(bad) + " (" + "; ".join(notes) + ")")
+    return "; ".join(notes)

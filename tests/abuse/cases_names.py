@@ -153,7 +153,7 @@ def illegal_names(rig):
             if error or end != 1 or value not in records:
                 bad.append("%s: error %d, end %d" % (name, error, end))
         # Legal and unusual: nothing to refuse, and they can be used and removed.
-        for name in ("a" * 249, "...", "-rf", "--help", "_", "0", "-", "a..b", "lost+found".replace("+", "-"), "CON", "journal",
+        for name in ("...", "-rf", "--help", "_", "0", "-", "a..b", "lost-found", "CON", "journal",
                      "catalog", "checkpoint", "meta.properties", "incarnation", "canary-0", ".lock", "name-delete"):
             error = create_topic(client, name)
             error = error or produce(client, name, batches.batch(values=[b"v"]))[0]
@@ -171,6 +171,23 @@ def illegal_names(rig):
         name = os.path.relpath(path, data)
         check(all(32 < ord(c) < 127 for c in name) and "%" not in name, "a strange file: %r" % name)
     return "%d illegal names" % len(ILLEGAL)
+
+
+def long_names(rig):
+    """Names up to the longest that is legal: made, written to, deleted."""
+    with rig.connect() as client:
+        for length in (200, 213, 214, 215, 221, 222, 230, 240, 248, 249):
+            name = "n" * length
+            for step in (lambda: create_topic(client, name),
+                         lambda: produce(client, name, batches.batch(values=[b"v"]))[0],
+                         lambda: delete_topic(client, name)):
+                try:
+                    error = step()
+                except Closed:
+                    raise Failure("a name of %d bytes ends the connection" % length) from None
+                check(error == 0, "a name of %d bytes: error %d" % (length, error))
+            time.sleep(0.1)
+            check(rig.broker.alive(), "a name of %d bytes" % length)
 
 
 def names_survive_restart(rig):

@@ -3,7 +3,9 @@
 
 Started like the broker, with the fault and the real binary in the environment."""
 
+import ctypes
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -57,8 +59,6 @@ def replies(upstream, client, peer, asked):
                 at = 4 + 4 + 2 + struct.unpack(">h", reply[8:10])[0] + 4 + 4
                 if reply[at:at + 2] != b"\0\0":
                     reply[at:at + 2] = b"\xff\xff"
-            if FAULT == "stall" and os.path.exists(os.environ["ABUSE_REAL"] + ".never"):
-                return
             client.sendall(prefix + reply)
     except (OSError, TypeError):
         pass
@@ -129,8 +129,8 @@ def main():
             probe.bind(("127.0.0.1", 0))
             inner = probe.getsockname()[1]
         arguments[at] = "127.0.0.1:%d" % inner
-        child = subprocess.Popen([REAL] + arguments)
-        import signal
+        # Dies with the fake, however that ends.
+        child = subprocess.Popen([REAL] + arguments, preexec_fn=lambda: ctypes.CDLL(None).prctl(1, signal.SIGTERM))
 
         def stop(*_):
             child.terminate()

@@ -1,5 +1,6 @@
 """The broker under test, the well-behaved canary beside the abuse, and what is checked after every case."""
 
+import ctypes
 import multiprocessing
 import os
 import re
@@ -43,6 +44,8 @@ class Broker:
         self.data = os.path.join(self.home, "data")
         self.log_path = os.path.join(self.home, "log")
         self.port = free_port()
+        # A broker of this rig never outlives it.
+        with_parent = lambda: ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # noqa: E731
         command = [binary, "serve", "--data-dir", self.data, "--shards", str(shards)]
         if listen:
             command += ["--listen", "127.0.0.1:%d" % self.port]
@@ -51,7 +54,7 @@ class Broker:
         environment = dict(os.environ, RUST_LOG="info", NO_COLOR="1")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-                                            env=environment, cwd=self.home)
+                                            env=environment, cwd=self.home, preexec_fn=with_parent)
         if listen:
             self.wait()
 
@@ -248,7 +251,7 @@ class Rig:
         if problems:
             self.failed += 1
             self.failures.append(name)
-            print("FAIL %s: %s" % (name, "; ".join(problems)), flush=True)
+            print("FAIL %s: %s%s" % (name, "; ".join(problems), " (%s)" % note if note else ""), flush=True)
         else:
             self.passed += 1
             print("ok   %s%s" % (name, " (%s)" % note if note else ""), flush=True)
@@ -315,8 +318,6 @@ class Rig:
             if not problems:
                 broker.remove()
             self.broker, self.canary = shared
-        if problems and broker.alive() is False:
-            note = ""
         self.verdict(name, problems, "%s, %.1f s" % (note, time.monotonic() - started))
         if problems:
             print("     log and data: %s" % broker.home, flush=True)
