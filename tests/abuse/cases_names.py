@@ -142,6 +142,10 @@ def illegal_names(rig):
         # Clashes: Kafka's own, since dots and underscores meet in metric names.
         if create_topic(client, "clash.a") != 0 or create_topic(client, "clash_a") != INVALID_TOPIC:
             bad.append("clash_a beside clash.a")
+        # Each name gets its own error, whatever stands beside it.
+        codes = metadata(client, ["!!", "clash_a", "fine", "~"])
+        if {name: error for name, (error, _) in codes.items()} != {"!!": 17, "clash_a": 17, "fine": 0, "~": 17}:
+            bad.append("Metadata of four names: %s" % codes)
         # Letters of either case are different topics, with different records.
         for name, value in (("CaseClash", b"upper"), ("caseclash", b"lower")):
             error = create_topic(client, name)
