@@ -162,6 +162,42 @@ def one_slow_reader_survives(rig):
     return "%d bytes" % length
 
 
+def swapped_topic(rig):
+    """A reply under way when its topic is deleted and made again: the rest of it is never of the new one."""
+    old, new = (batches.batch(values=[letter * 1_000_000]) for letter in (b"A", b"B"))
+    with rig.connect() as client:
+        create_topic(client, "swap", 1)
+        for _ in range(60):
+            check(produce(client, "swap", old)[0] == 0, "cannot produce")
+        time.sleep(3)
+        readers = [unread(rig.broker.port) for _ in range(8)]
+        for reader in readers:
+            reader.send(fetch_payload("swap", 20 * MIB, 1))
+            reader.take(200_000)
+        check(delete_topic(client, "swap") == 0, "cannot delete")
+        check(create_topic(client, "swap", 1) == 0, "cannot create again")
+        for _ in range(60):
+            check(produce(client, "swap", new)[0] == 0, "cannot produce")
+        time.sleep(3)
+    mixed = whole = cut = 0
+    for reader in readers:
+        taken = 0
+        try:
+            while taken < 18 * MIB:
+                piece = reader.take(100_000)
+                taken += len(piece)
+                if b"BBBBBBBB" in piece:
+                    mixed += 1
+                    break
+            else:
+                whole += 1
+        except Closed:
+            cut += 1
+        reader.close()
+    check(not mixed, "%d of %d replies go on with the records of the new topic" % (mixed, len(readers)))
+    return "%d replies whole, %d cut off" % (whole, cut)
+
+
 def pipelined(rig, name, payload, replies_mib):
     """Sends requests for as long as the broker takes them, reading nothing."""
     before = rig.broker.resident()
