@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use bytes::{Buf, BytesMut};
 
-use crate::batch::BatchError;
+use crate::batch::{BatchError, BatchHeader, Compression};
 use crate::ids::{PartitionId, ShardId, TopicId, TopicPartition};
 use crate::producer;
 use crate::wire::array::Array;
@@ -113,10 +113,13 @@ pub(super) fn begin(
                 };
                 let known = known.filter(|topic| topic.partition(partition).is_some());
                 let place = data.records.and_then(|records| range_in(&frame, records));
+                let zstd = data.records.is_some_and(is_zstd);
                 let error = match (refusal, known, place) {
                     (Some(refusal), ..) => refusal,
                     (_, None, _) => unknown,
                     (_, _, None) => ErrorCode::INVALID_RECORD,
+                    // A client of that time could not read it back.
+                    _ if zstd && asked.version < 7 => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
                     (_, Some(known), Some(place)) => {
                         let at = TopicPartition { topic: known.id, partition };
                         accepted.push((produce.results.len(), at, place));
@@ -156,6 +159,13 @@ pub(super) fn begin(
         .collect();
     let silent = acks == Acks::None;
     Ok(Next::Ask { pending: Pending::Produce(produce), questions, silent })
+}
+
+/// Whether a batch says that it is compressed with zstd.
+fn is_zstd(batch: &[u8]) -> bool {
+    BatchHeader::parse(batch)
+        .and_then(|header| header.compression())
+        .is_ok_and(|compression| compression == Compression::Zstd)
 }
 
 impl Produce {

@@ -1,12 +1,16 @@
 //! What a batch must be before it is believed: everything that the header and the checksum can
 //! tell, and nothing that would need a look at the records.
 
+use super::compression::Compression;
 use super::error::BatchError;
-use super::header::{BatchHeader, TimestampType};
+use super::header::{BatchHeader, HEADER_BYTES, TimestampType};
 use crate::ids::Offset;
 
 /// Position of the first byte the checksum covers: the attributes.
 pub(super) const CRC_START: usize = 21;
+
+/// Bytes of the smallest record: its length, attributes, two deltas, and no key, value or headers.
+const RECORD_BYTES_MIN: u64 = 7;
 
 /// The checksum the bytes of one batch ought to carry.
 pub(super) fn computed_crc(batch: &[u8]) -> u32 {
@@ -82,6 +86,13 @@ pub fn check_produce(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     sound(&header)?;
     let BatchHeader { last_offset_delta, record_count, .. } = header;
     if i64::from(record_count) != i64::from(last_offset_delta) + 1 {
+        return Err(BatchError::RecordCount { record_count, last_offset_delta });
+    }
+    // The smallest record has seven bytes. Without this, a header alone could claim two thousand
+    // million offsets that no record has.
+    let body_bytes = bytes.len().saturating_sub(HEADER_BYTES) as u64;
+    let plain = header.compression()? == Compression::None;
+    if plain && u64::from(record_count.unsigned_abs()) * RECORD_BYTES_MIN > body_bytes {
         return Err(BatchError::RecordCount { record_count, last_offset_delta });
     }
     if header.is_transactional() && header.producer().is_none() {

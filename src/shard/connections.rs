@@ -72,13 +72,18 @@ struct Connection {
     frame: Option<(Instant, usize)>,
 }
 
+impl Connection {
+    /// Requests whose replies have not left.
+    fn open(&self) -> usize {
+        self.owed.len() + self.unsent.len()
+    }
+}
+
 /// What became of a reply that is ready.
 #[derive(Debug, Default)]
 pub(super) struct Released {
     /// Replies to send now, in order.
     pub replies: Vec<Reply>,
-    /// The connection may be read again.
-    pub resume: bool,
 }
 
 /// See the module.
@@ -169,7 +174,8 @@ impl Connections {
     pub(super) fn owe(&mut self, id: ConnectionId, request: RequestId) -> bool {
         let Some(connection) = self.connections.get_mut(&id) else { return false };
         connection.owed.push_back(Slot { request, reply: None });
-        if connection.owed.len() >= CONNECTION_REQUESTS_MAX && !connection.paused {
+        // Replies that the peer does not read count as much as requests being worked on.
+        if connection.open() >= CONNECTION_REQUESTS_MAX && !connection.paused {
             connection.paused = true;
             return true;
         }
@@ -198,19 +204,19 @@ impl Connections {
             }
         }
         connection.last_active = now;
-        released.resume = connection.paused && connection.owed.len() < CONNECTION_REQUESTS_MAX / 2;
-        if released.resume {
-            connection.paused = false;
-        }
         released
     }
 
-    /// The oldest reply handed over has left.
-    pub(super) fn sent(&mut self, id: ConnectionId, now: Instant) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.unsent.pop_front();
-            connection.last_active = now;
+    /// The oldest reply handed over has left. True when the connection may be read again.
+    pub(super) fn sent(&mut self, id: ConnectionId, now: Instant) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else { return false };
+        connection.unsent.pop_front();
+        connection.last_active = now;
+        let resume = connection.paused && connection.open() < CONNECTION_REQUESTS_MAX / 2;
+        if resume {
+            connection.paused = false;
         }
+        resume
     }
 
     /// The connection is gone: the requests that nobody waits for any more.
@@ -344,10 +350,12 @@ mod tests {
             .filter(|request| connections.owe(id, RequestId(*request)))
             .count();
         assert_eq!(paused, 1);
-        let resumed: Vec<u64> = (0..CONNECTION_REQUESTS_MAX as u64)
-            .filter(|request| connections.ready(id, RequestId(*request), reply(0), now).resume)
-            .collect();
-        assert_eq!(resumed, [CONNECTION_REQUESTS_MAX as u64 / 2]);
+        for request in 0..CONNECTION_REQUESTS_MAX as u64 {
+            connections.ready(id, RequestId(request), reply(0), now);
+        }
+        let resumed: Vec<usize> =
+            (0..CONNECTION_REQUESTS_MAX).filter(|_| connections.sent(id, now)).collect();
+        assert_eq!(resumed, [CONNECTION_REQUESTS_MAX / 2]);
     }
 
     #[test]

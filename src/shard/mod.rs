@@ -160,7 +160,7 @@ impl Shard {
         let id = self.requests.next_id();
         match next {
             Next::Nothing => {}
-            Next::Close(reason) => self.close(connection, &reason, now),
+            Next::Close(reason) => self.close(connection, &reason, true, now),
             Next::Reply(reply) => {
                 self.owe(connection, id);
                 self.release(connection, id, reply, now);
@@ -197,7 +197,7 @@ impl Shard {
             Next::Nothing => drop(self.retire(id)),
             Next::Close(reason) => {
                 if let Some(connection) = self.retire(id) {
-                    self.close(connection, &reason, now);
+                    self.close(connection, &reason, true, now);
                 }
             }
             Next::Watch { partitions, deadline } => {
@@ -234,9 +234,6 @@ impl Shard {
         let actions = &mut self.outbox.actions;
         actions
             .extend(released.replies.into_iter().map(|reply| Action::Reply { connection, reply }));
-        if released.resume {
-            actions.push_back(Action::Resume(connection));
-        }
     }
 
     /// Forgets a request, and lets go of whatever waits for it elsewhere.
@@ -255,10 +252,11 @@ impl Shard {
         }
     }
 
-    fn close(&mut self, connection: ConnectionId, reason: &str, now: Now) {
+    /// `flush`: whoever still reads gets what was handed over.
+    fn close(&mut self, connection: ConnectionId, reason: &str, flush: bool, now: Now) {
         if let Some(peer) = self.connections.peer(connection) {
             tracing::warn!(%peer, reason, "closing connection");
-            self.outbox.actions.push_back(Action::Close { connection, flush: true });
+            self.outbox.actions.push_back(Action::Close { connection, flush });
             self.forget(connection, now);
         }
     }
@@ -486,13 +484,13 @@ impl Engine for Shard {
         self.connections.frame(connection, now.instant);
         match self.api(now, |context, sessions| api::begin(frame, context, sessions)) {
             Ok(next) => self.begun(connection, next, now),
-            Err(bad) => self.close(connection, &bad.to_string(), now),
+            Err(bad) => self.close(connection, &bad.to_string(), true, now),
         }
         self.settle(now);
     }
 
     fn on_bad_frame(&mut self, connection: ConnectionId, length: i32, now: Now) {
-        self.close(connection, &format!("no request has a length of {length} bytes"), now);
+        self.close(connection, &format!("no request has a length of {length} bytes"), true, now);
     }
 
     fn on_progress(&mut self, connection: ConnectionId, received: usize, now: Now) {
@@ -500,7 +498,9 @@ impl Engine for Shard {
     }
 
     fn on_sent(&mut self, connection: ConnectionId, now: Now) {
-        self.connections.sent(connection, now.instant);
+        if self.connections.sent(connection, now.instant) {
+            self.outbox.actions.push_back(Action::Resume(connection));
+        }
     }
 
     fn on_closed(&mut self, connection: ConnectionId, now: Now) {
@@ -582,7 +582,7 @@ impl Engine for Shard {
         }
         for (connection, why) in self.connections.sweep(now.instant) {
             let reason = format!("{why:?}");
-            self.close(connection, &reason, now);
+            self.close(connection, &reason, false, now);
         }
         self.owner.on_time(now, &mut self.outbox);
         self.settle(now);

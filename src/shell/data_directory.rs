@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::ids::{Incarnation, PartitionId, ShardId, TopicId, TopicPartition};
 use crate::log::{FileKind, parse_file_name};
+use crate::shell::sys;
 
 /// Version of the layout that this program writes.
 const LAYOUT_VERSION: u32 = 1;
@@ -139,6 +140,7 @@ impl DataDirectory {
     /// removes what an interrupted removal or replacement left, and counts this start durably.
     pub fn open(root: &Path) -> Result<DataDirectory, OpenError> {
         let shown = root.display();
+        sys::keep_files_private();
         DirBuilder::new()
             .recursive(true)
             .mode(0o700)

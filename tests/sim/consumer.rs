@@ -132,7 +132,7 @@ impl Consumer {
             self.ask_offsets(EARLIEST, lacking, desk);
         } else if self.is_final() && self.places.values().any(|place| place.end.is_none()) {
             self.ask_offsets(LATEST, |place| place.end.is_none(), desk);
-        } else if !self.places.is_empty() && !(self.is_final() && self.is_drained()) {
+        } else if !(self.places.is_empty() || self.is_final() && self.is_drained()) {
             self.fetch(desk);
         }
     }

@@ -20,10 +20,6 @@ impl Coverage {
             self.add(what, *count);
         }
     }
-
-    pub(crate) fn of(&self, what: &str) -> u64 {
-        self.0.get(what).copied().unwrap_or(0)
-    }
 }
 
 impl std::fmt::Display for Coverage {

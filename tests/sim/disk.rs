@@ -38,8 +38,6 @@ pub(crate) enum DiskFault {
     Broken,
     /// No such name.
     NotFound(String),
-    /// The name is taken.
-    Exists(String),
 }
 
 impl fmt::Display for DiskFault {
@@ -49,7 +47,6 @@ impl fmt::Display for DiskFault {
             DiskFault::Full => f.write_str("no space left on device"),
             DiskFault::Broken => f.write_str("input/output error"),
             DiskFault::NotFound(path) => write!(f, "{path}: not found"),
-            DiskFault::Exists(path) => write!(f, "{path}: exists"),
         }
     }
 }
@@ -602,17 +599,6 @@ impl Disk {
             }
         }
         self.nodes.retain(|inode, _| reached.contains(inode));
-    }
-
-    /// Turns one stable bit of a file over: the medium has rotted.
-    pub(crate) fn flip(&mut self, inode: Inode, position: u64, bit: u8) {
-        let file = self.file_mut(inode);
-        for content in [&mut file.cache, &mut file.stable] {
-            let byte = content.read(position, 1);
-            if let [byte] = byte[..] {
-                content.write(position, &[byte ^ (1 << (bit % 8))]);
-            }
-        }
     }
 }
 

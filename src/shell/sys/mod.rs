@@ -12,8 +12,8 @@ pub(super) use file::{
     Reading, allocate, is_cached, open_in, read_if_cached, space_of, write_gathered,
 };
 pub(super) use process::{
-    ignore_broken_pipes, kernel_release, lock_limit, monotonic_nanos, probe_ring, raise_open_files,
-    realtime_millis, tune_allocator,
+    ignore_broken_pipes, keep_files_private, kernel_release, lock_limit, monotonic_nanos,
+    probe_ring, raise_open_files, realtime_millis, tune_allocator,
 };
 pub(super) use socket::{
     Sent, bind, eventfd, keep_alive, listen, local_address, peer_address, send_file, send_gather,

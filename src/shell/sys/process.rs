@@ -12,6 +12,13 @@ fn clock(id: libc::clockid_t) -> libc::timespec {
     time
 }
 
+/// Files and directories that this process makes are its owner's alone, whatever it was started
+/// with: they hold other people's records.
+pub(crate) fn keep_files_private() {
+    // SAFETY: no pointers; cannot fail.
+    unsafe { libc::umask(0o077) };
+}
+
 /// CLOCK_MONOTONIC in nanoseconds.
 #[must_use]
 pub(crate) fn monotonic_nanos() -> u64 {
