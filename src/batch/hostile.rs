@@ -225,7 +225,7 @@ fn claims_without_bytes_are_refused_cheaply() {
     let batch = around(Compression::None, 10_000_000, &[0; 700]);
     let expected =
         BatchError::RecordCount { record_count: 10_000_000, last_offset_delta: 9_999_999 };
-    assert!(check_produce(&batch).is_ok(), "the header alone cannot tell");
+    assert_eq!(check_produce(&batch), Err(expected.clone()), "seven bytes are the least");
     assert_eq!(Records::open(&batch, LIMIT).unwrap_err(), expected);
     let packed = compress(Compression::Zstd, &[0; 700], None);
     let batch = around(Compression::Zstd, 10_000_000, &packed);

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use glommio::{CpuSet, ExecutorJoinHandle, LocalExecutorBuilder, Placement, PoolPlacement};
 use tracing::{error, info, warn};
@@ -33,6 +33,8 @@ use crate::ids::ShardId;
 use crate::limits;
 use crate::shard::engine::Engine;
 
+/// How long a port may stay taken by a process that has just ended.
+const PORT_PATIENCE: Duration = Duration::from_secs(2);
 /// Threads per shard for work that blocks.
 const BLOCKING_THREADS: usize = 4;
 /// Memory per executor that glommio registers with its rings; they only read eventfds here.
@@ -299,7 +301,19 @@ pub fn probe_port(listen: SocketAddr) -> Result<SocketAddr, StartError> {
         sys::listen(probe.as_fd(), 1)?;
         sys::local_address(probe.as_fd())
     };
-    probe().map_err(|error| port_refused(listen, &error))
+    // The kernel takes down the rings of a process that was killed after it is gone, and with them
+    // its listening sockets: a restart at once would find its own port taken.
+    let deadline = Instant::now() + PORT_PATIENCE;
+    loop {
+        match probe() {
+            Err(error)
+                if error.raw_os_error() == Some(libc::EADDRINUSE) && Instant::now() < deadline =>
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            other => return other.map_err(|error| port_refused(listen, &error)),
+        }
+    }
 }
 
 fn port_refused(listen: SocketAddr, error: &io::Error) -> StartError {

@@ -200,6 +200,14 @@ fn load_catalog(
         reason: refusal.to_string(),
     };
     if !catalog.image().is_created() {
+        let used = data
+            .partitions()
+            .and_then(|partitions| Ok(!partitions.is_empty() || !data.checkpoints()?.is_empty()))
+            .map_err(|error| corrupt(error.to_string()))?;
+        if used {
+            // Whatever is in the catalog files is not a torn first append: topics were made by it.
+            return Err(corrupt("the catalog is lost or unreadable, but there are partitions"));
+        }
         let mut id = [0; 16];
         random(&mut id);
         let cluster_id = settings.cluster_id.as_deref();
