@@ -254,18 +254,18 @@ class Load:
             return 0
 
     def acknowledged_since(self, position):
-        """Whether an acknowledgement was written behind this position of the state file."""
+        """How many batches were acknowledged behind this position of the state file."""
         try:
             with open(self.state, "rb") as state:
-                state.seek(max(0, position - 1))
-                return b"\nack " in b"\n" + state.read()
+                state.seek(position)
+                return (b"\n" + state.read()).count(b"\nack ")
         except OSError:
-            return False
+            return 0
 
-    def wait_acknowledged(self, position, timeout):
-        """Seconds until something is acknowledged; None if nothing is."""
+    def wait_acknowledged(self, position, timeout, batches=1):
+        """Seconds until so many batches are acknowledged; None if they are not."""
         begun = time.monotonic()
-        while not self.acknowledged_since(position):
+        while self.acknowledged_since(position) < batches:
             if time.monotonic() - begun > timeout or self.process.poll() is not None:
                 return None
             time.sleep(0.005)
