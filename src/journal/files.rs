@@ -245,13 +245,18 @@ impl Files {
     }
 
     /// Asks for the oldest file's partitions once the ring is three quarters full. Each file is
-    /// asked for once.
+    /// asked for once, and not before all of it is durable: a checkpoint made earlier could not
+    /// cover it, and nothing would ask for another.
     pub(super) fn demand(&mut self) -> Option<CheckpointDemand> {
         let spare = (self.files_max / 4).max(1);
         let surplus = (self.in_use.len() + 1).saturating_sub(self.files_max - spare);
         // The current file has no end yet; it is never asked for.
         let closed = self.in_use.len() - self.current_count();
+        let durable = self.durable;
         let file = self.in_use.iter_mut().take(surplus.min(closed)).find(|file| !file.demanded)?;
+        if durable < file.group_last {
+            return None;
+        }
         file.demanded = true;
         Some(CheckpointDemand { partitions: file.coverage.sorted() })
     }
