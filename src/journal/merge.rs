@@ -123,6 +123,15 @@ impl Merge {
         self.ends.insert(at, Some(RecoveredEnd { next_offset, leader_epoch }));
     }
 
+    /// The partition goes on at `next_offset`, above its end: the start that wrote the next
+    /// incarnation had nothing below it any more.
+    pub fn skip_to(&mut self, at: TopicPartition, next_offset: Offset) {
+        if let Some(Some(end)) = self.ends.get_mut(&at) {
+            assert!(end.next_offset <= next_offset, "a partition is not cut back");
+            end.next_offset = next_offset;
+        }
+    }
+
     /// The next entry to apply.
     pub fn poll_entry(&mut self) -> Option<ReplayedEntry> {
         self.ready.pop_front()

@@ -107,6 +107,20 @@ struct Recovering {
     log_start: Offset,
 }
 
+impl Recovering {
+    /// If what the log start was moved over is lost, the log goes on behind it, as Kafka's does: an
+    /// offset below the start can never be read. Says where it goes on.
+    fn restart_behind(&mut self, now: Now) -> Option<Offset> {
+        let (log, _) = self.state.as_mut()?;
+        let start = self.log_start;
+        if start <= log.next_offset() {
+            return None;
+        }
+        *log = Log::new(start, log_options(&self.config, self.directory.at), now.timestamp);
+        Some(start)
+    }
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Recovery {
@@ -307,6 +321,12 @@ impl Recovery {
                 });
             }
         }
+        // The next start found the same, and appended behind the log start.
+        for (at, partition) in &mut self.partitions {
+            if let Some(start) = partition.restart_behind(self.now) {
+                self.merge.skip_to(*at, start);
+            }
+        }
     }
 
     /// What the start lives with.
@@ -320,17 +340,13 @@ impl Recovery {
     pub fn finish(self, shard_count: u16) -> Vec<Vec<RestoredPartition>> {
         let mut shards: Vec<Vec<RestoredPartition>> = Vec::new();
         shards.resize_with(usize::from(shard_count), Vec::new);
-        for (at, partition) in self.partitions {
+        for (at, mut partition) in self.partitions {
+            partition.restart_behind(self.now);
             let Some((mut log, producers)) = partition.state else {
                 panic!("{at:?} was opened");
             };
-            // Records before it were deleted. If what it was moved over is lost, the log goes on
-            // behind it, as Kafka's does: an offset below the start can never be read.
-            let start = partition.log_start.max(log.start_offset());
-            if log.next_offset() < start {
-                log = Log::new(start, log_options(&partition.config, at), self.now.timestamp);
-            }
-            log.advance_start(start);
+            // Records before it were deleted.
+            log.advance_start(partition.log_start.max(log.start_offset()));
             if let Some(shard) = shards.get_mut(usize::from(at.shard(shard_count).0)) {
                 shard.push(RestoredPartition { at, log, producers });
             }

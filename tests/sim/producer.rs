@@ -47,6 +47,10 @@ struct Batch {
 #[derive(Default)]
 struct Lane {
     next_sequence: i32,
+    /// Something of this session was acknowledged here.
+    known: bool,
+    /// Something was refused for want of space.
+    refused: bool,
     queue: VecDeque<Batch>,
 }
 
@@ -356,6 +360,7 @@ impl Producer {
                     desk.coverage.hit("a batch sent again is acknowledged");
                 }
                 self.forget(at, send);
+                self.lanes.entry(at).or_default().known = true;
                 let base_offset = (base_offset >= 0).then_some(base_offset);
                 desk.history.add(Event::Acked { id: send, base_offset });
             }
@@ -377,6 +382,7 @@ impl Producer {
                 desk.coverage.hit("a batch is refused for want of space");
                 if idempotent {
                     self.again(at, send);
+                    self.lanes.entry(at).or_default().refused = true;
                 } else {
                     self.forget(at, send);
                     desk.history.add(Event::Failed { id: send });
@@ -399,7 +405,11 @@ impl Producer {
             return false;
         }
         let durable = desk.topic(at.topic).is_none_or(|topic| topic.promise.durable);
-        if durable || desk.power_cuts == self.power_cuts {
+        // A broker that knows nothing of a producer takes any sequence for the first. So when the
+        // first batch of a session is refused and the second is not, the first can never follow.
+        // Kafka has the same hole.
+        let passed_over = self.lanes.get(&at).is_some_and(|lane| lane.refused && !lane.known);
+        if !passed_over && (durable || desk.power_cuts == self.power_cuts) {
             let sequence = self.lanes.get(&at).and_then(|l| l.queue.front()).map(|b| b.sequence);
             desk.violation(format!(
                 "{at:?}: producer {} is stuck: sequence {sequence:?} is out of order, and all \

@@ -243,8 +243,12 @@ impl Owner {
         match self.writer.demanded.get(&at) {
             Some(wanted) if *wanted <= written => self.writer.flush_queue.push_back(at),
             Some(_) => self.queue_write(at),
-            None if behind => self.want_write(at, now),
             None => {}
+        }
+        // Also behind a checkpoint's flush: nobody else would ask, and while the tails are full
+        // nothing comes that could.
+        if behind {
+            self.want_write(at, now);
         }
         self.trim_tails(at);
     }
