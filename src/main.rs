@@ -13,6 +13,7 @@ use ringmain::shell::boot::{self, ShellOptions, StartError};
 use ringmain::shell::clock;
 use ringmain::shell::data_directory::{DataDirectory, OpenError};
 use ringmain::shell::fatal::ExitStatus;
+use ringmain::shell::signals::StopSignals;
 use ringmain::shell::{inspect, restore, trace};
 use tracing::{error, info, warn};
 
@@ -140,6 +141,11 @@ fn settings(broker: &Broker) -> Result<Settings, StartError> {
 }
 
 fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
+    // First of all: a stop may be asked for at any moment of a start.
+    let signals = StopSignals::listen().map_err(|error| StartError {
+        status: ExitStatus::Unsupported,
+        reason: format!("cannot listen for signals: {error}; set `ulimit -n 1048576`"),
+    })?;
     let settings = settings(broker)?;
     for warning in &settings.warnings {
         warn!("{warning}");
@@ -153,6 +159,12 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
         .map_err(|error| usage(format_args!("{host}: {error}")))?
         .next()
         .ok_or_else(|| usage(format_args!("{host} has no address")))?;
+    let online = boot::online_cpus();
+    // A shard per core: those given, or all there are.
+    let cores = if settings.cpus.is_empty() { online.len() } else { settings.cpus.len() };
+    let shards = settings.shards.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
+    let journal_files = settings.journal_files as usize;
+    boot::check_descriptors(usize::from(shards), journal_files)?;
     let data = DataDirectory::open(&settings.log_dir).map_err(|error| {
         let status = match error {
             OpenError::Locked(_) => ExitStatus::Locked,
@@ -161,10 +173,6 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
         StartError { status, reason: error.to_string() }
     })?;
     boot::probe_port(listen)?;
-    let online = boot::online_cpus();
-    // A shard per core: those given, or all there are.
-    let cores = if settings.cpus.is_empty() { online.len() } else { settings.cpus.len() };
-    let shards = settings.shards.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
     let mut options = ShellOptions::new(listen, data, shards);
     if !settings.cpus.is_empty() {
         options.cpus =
@@ -172,6 +180,8 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
     }
     options.request_bytes_max = settings.socket_request_max_bytes;
     options.journal_file_bytes = settings.journal_file_bytes;
+    options.journal_files = journal_files;
+    options.signals = Some(signals);
     options.backlog = settings.socket_listen_backlog_size;
     options.send_buffer_bytes = settings.socket_send_buffer_bytes;
     options.receive_buffer_bytes = settings.socket_receive_buffer_bytes;

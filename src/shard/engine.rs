@@ -234,4 +234,6 @@ pub struct DiskError {
     /// No space (ENOSPC, EDQUOT): the only failure after which the same data may be written again,
     /// because nothing was accepted that could have been lost.
     pub full: bool,
+    /// No descriptor was left to open a file with (EMFILE, ENFILE): the disk is not to blame.
+    pub starved: bool,
 }

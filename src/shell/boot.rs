@@ -23,12 +23,13 @@ use super::connection::Listener;
 use super::data_directory::DataDirectory;
 use super::disk::{self, Disk, Janitor, JournalFiles, JournalOptions, Place};
 use super::fatal::{self, ExitStatus};
+use super::limits_check::{self, Unfit};
 use super::mesh::{self, Mesh};
 use super::ring::Ring;
-use super::signals::{self, StopSwitch};
+use super::signals::{StopSignals, StopSwitch};
 use super::turn::{Parts, Shard};
 use super::watch::{Pulse, Watchdog};
-use super::{hot, limits_check, sys};
+use super::{hot, sys};
 use crate::ids::ShardId;
 use crate::limits;
 use crate::shard::engine::Engine;
@@ -44,6 +45,9 @@ const GLOMMIO_MEMORY_BYTES: usize = 64 * 1024;
 /// broker come back all at once.
 const BACKLOG: u32 = 4096;
 
+/// Journal files of a lane.
+const JOURNAL_FILES: usize = 8;
+
 /// How to run.
 #[derive(Debug)]
 pub struct ShellOptions {
@@ -57,6 +61,10 @@ pub struct ShellOptions {
     pub request_bytes_max: usize,
     /// Length of a journal file, in bytes.
     pub journal_file_bytes: u64,
+    /// Journal files that each lane of a shard may have (`ringmain.journal.files`).
+    pub journal_files: usize,
+    /// Where signals come from, if the process is stopped by them.
+    pub signals: Option<StopSignals>,
     /// Connections that may wait to be accepted, per shard (`socket.listen.backlog.size`).
     pub backlog: u32,
     /// Size of each socket's send buffer; `None` leaves it to the kernel.
@@ -76,6 +84,8 @@ impl ShellOptions {
             cpus: (0..usize::from(shards)).map(|shard| online[shard % online.len()]).collect(),
             request_bytes_max: limits::REQUEST_BYTES_MAX,
             journal_file_bytes: limits::JOURNAL_FILE_BYTES,
+            journal_files: JOURNAL_FILES,
+            signals: None,
             backlog: BACKLOG,
             send_buffer_bytes: None,
             receive_buffer_bytes: None,
@@ -103,6 +113,12 @@ pub struct StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
+    }
+}
+
+impl From<Unfit> for StartError {
+    fn from(unfit: Unfit) -> StartError {
+        StartError { status: unfit.status, reason: unfit.reason }
     }
 }
 
@@ -162,6 +178,8 @@ where
         cpus,
         request_bytes_max,
         journal_file_bytes,
+        journal_files,
+        signals,
         backlog,
         send_buffer_bytes,
         receive_buffer_bytes,
@@ -170,8 +188,8 @@ where
         .ok()
         .filter(|count| (1..=limits::SHARDS_MAX).contains(count))
         .ok_or_else(|| failed(ExitStatus::Usage, format_args!("{} shards", cpus.len())))?;
-    let given_up = limits_check::check(cpus.len())
-        .map_err(|unfit| StartError { status: unfit.status, reason: unfit.reason })?;
+    let descriptors = limits_check::descriptors(cpus.len(), journal_files)?;
+    let given_up = limits_check::check(cpus.len())?;
     for line in given_up {
         warn!("{line}");
     }
@@ -212,6 +230,7 @@ where
             shard: ShardId(shard as u16),
             incarnation: data.incarnation(),
             janitor: janitor.clone(),
+            descriptors: Arc::clone(&descriptors),
         };
         let seed = Seed {
             place: Arc::new(place),
@@ -253,6 +272,10 @@ where
     };
     // Gates dropped by an early return let the shards that are up end again.
     all(|report| matches!(report, Report::Up))?;
+    // Before a client can have been promised anything.
+    if let Some(signals) = signals {
+        signals.hand_over(Arc::clone(&switch));
+    }
     for gate in &gates {
         // A shard that is gone says so in the next report.
         let _ = gate.send(());
@@ -278,14 +301,20 @@ where
             return error.status;
         }
     };
-    if let Err(error) = signals::listen(running.switch()) {
-        error!(%error, "cannot listen for signals");
-        return ExitStatus::Start;
-    }
     info!(address = %running.address, shards, "serving");
     let status = running.join();
     info!("stopped");
     status
+}
+
+/// Whether so many shards with so many journal files can open what they need. The soft limit is
+/// raised for it.
+///
+/// # Errors
+/// They cannot; the reason says how many descriptors it takes.
+pub fn check_descriptors(shards: usize, journal_files: usize) -> Result<(), StartError> {
+    limits_check::descriptors(shards, journal_files)?;
+    Ok(())
 }
 
 /// Whether the port can be listened on, so that a start that cannot serve says so before it has
@@ -424,6 +453,7 @@ impl<M: Send + 'static> Seed<M> {
         glommio::timer::sleep(Duration::from_millis(1)).await;
         mesh.door().open(&ring);
         let engine = make(place.shard)?;
+        let descriptors = Arc::clone(&place.descriptors);
         let background = Background::new();
         Shard::new(Parts {
             ring,
@@ -435,6 +465,7 @@ impl<M: Send + 'static> Seed<M> {
             background,
             pulse,
             frame_bytes_max,
+            descriptors,
         })
         .map_err(|error| format!("its receive buffers: {error}"))
     }

@@ -43,6 +43,15 @@ impl From<ExitStatus> for ExitCode {
 /// Ends the process at once: nothing more may be acknowledged.
 pub fn end(reason: &Fatal) -> ! {
     let status = match reason {
+        Fatal::Disk(disk) if disk.starved => {
+            error!(
+                operation = disk.operation,
+                reason = disk.reason,
+                "fatal: no descriptor is left for a file; set `ulimit -n 1048576` or, for \
+                 systemd, `LimitNOFILE=1048576`"
+            );
+            ExitStatus::Unsupported
+        }
         Fatal::Disk(disk) => {
             error!(operation = disk.operation, reason = disk.reason, "fatal: the disk failed");
             ExitStatus::Disk

@@ -2,7 +2,9 @@
 //! one line with its exact cure.
 
 use std::io;
+use std::sync::Arc;
 
+use super::descriptors::{self, Descriptors};
 use super::fatal::ExitStatus;
 use super::ring::{self, Ring};
 use super::{buffers, sys};
@@ -21,8 +23,27 @@ pub(super) struct Unfit {
     pub reason: String,
 }
 
-/// Checks the machine, raises the limits that may be raised, and returns a line for each thing that
-/// is given up.
+/// Raises the limit of open descriptors as far as it may be raised, and shares them out. Before
+/// anything is opened: what runs out of them half-way cannot say much.
+///
+/// # Errors
+/// There are too few for so many shards.
+pub(super) fn descriptors(shards: usize, journal_files: usize) -> Result<Arc<Descriptors>, Unfit> {
+    // Where the limit cannot be raised it still says how many there are.
+    let limit = sys::raise_open_files().or_else(|_| sys::open_files_limit());
+    let unfit = |reason: String| Unfit { status: ExitStatus::Unsupported, reason };
+    let limit = limit.map_err(|error| unfit(format!("RLIMIT_NOFILE: {error}")))?;
+    Descriptors::new(limit, shards, journal_files).ok_or_else(|| {
+        unfit(format!(
+            "only {limit} files and connections can be open at once, {shards} shards with up to \
+             {journal_files} journal files each need at least {}; set `ulimit -n 1048576` or, for \
+             systemd, `LimitNOFILE=1048576`",
+            descriptors::needed(shards, journal_files)
+        ))
+    })
+}
+
+/// Checks the machine, and returns a line for each thing that is given up.
 pub(super) fn check(shards: usize) -> Result<Vec<String>, Unfit> {
     let unfit = |reason: String| Unfit { status: ExitStatus::Unsupported, reason };
     let release = sys::kernel_release();
@@ -70,13 +91,13 @@ pub(super) fn check(shards: usize) -> Result<Vec<String>, Unfit> {
              `ulimit -l unlimited` or, for systemd, `LimitMEMLOCK=infinity`"
         ));
     }
-    match sys::raise_open_files() {
+    match sys::open_files_limit() {
         Ok(files) if files < OPEN_FILES_ADVISED => given_up.push(format!(
             "only {files} files and connections can be open at once; set `ulimit -n 1048576` or, \
              for systemd, `LimitNOFILE=1048576`"
         )),
         Ok(_) => {}
-        Err(error) => given_up.push(format!("cannot raise the limit of open files: {error}")),
+        Err(error) => given_up.push(format!("RLIMIT_NOFILE: {error}")),
     }
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     if shards > cpus {
@@ -119,6 +140,14 @@ mod tests {
             Ok(lines) => assert!(lines.len() <= 4),
             Err(unfit) => assert!(!unfit.reason.is_empty()),
         }
+    }
+
+    #[test]
+    fn too_few_descriptors_are_refused_with_the_number_needed() {
+        let Unfit { status, reason } = descriptors(usize::MAX, 8).unwrap_err();
+        assert_eq!(status, ExitStatus::Unsupported);
+        assert!(reason.contains("set `ulimit -n 1048576`"), "{reason}");
+        assert!(descriptors(1, 2).is_ok());
     }
 
     #[test]

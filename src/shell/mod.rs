@@ -19,6 +19,7 @@
 
 pub mod boot;
 pub mod data_directory;
+mod descriptors;
 pub mod fatal;
 pub mod inspect;
 mod limits_check;

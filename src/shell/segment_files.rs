@@ -19,6 +19,7 @@ use crate::ids::{Offset, TopicPartition};
 use crate::log::{FileKind, file_name};
 use crate::shard::engine::FileRange;
 use crate::shell::data_directory::{PARTITION_METADATA, parse_partition_metadata};
+use crate::shell::descriptors::{Descriptors, Lease};
 use crate::shell::sys;
 use crate::time::Instant;
 
@@ -35,16 +36,24 @@ pub(super) type SegmentKey = (TopicPartition, Offset);
 struct Open {
     file: Arc<File>,
     used: Instant,
+    /// Held, not read.
+    _descriptor: Lease,
 }
 
 /// The open segment files of a shard.
-#[derive(Default)]
 pub(super) struct SegmentFiles {
     open: BTreeMap<SegmentKey, Open>,
     swept: Instant,
+    descriptors: Arc<Descriptors>,
 }
 
 impl SegmentFiles {
+    /// None yet.
+    #[must_use]
+    pub(super) fn new(descriptors: Arc<Descriptors>) -> SegmentFiles {
+        SegmentFiles { open: BTreeMap::new(), swept: Instant::default(), descriptors }
+    }
+
     /// The key of a range's file.
     #[must_use]
     pub(super) fn key(range: &FileRange) -> SegmentKey {
@@ -60,13 +69,15 @@ impl SegmentFiles {
 
     /// Keeps a file open, closing the one that was read longest ago if there are too many.
     pub(super) fn insert(&mut self, key: SegmentKey, file: Arc<File>, now: Instant) {
-        if self.open.len() >= OPEN_FILES_MAX && !self.open.contains_key(&key) {
+        let is_full = self.open.len() >= OPEN_FILES_MAX || self.descriptors.is_short();
+        if is_full && !self.open.contains_key(&key) {
             let oldest = self.open.iter().min_by_key(|(_, open)| open.used);
             if let Some(oldest) = oldest.map(|(key, _)| *key) {
                 self.open.remove(&oldest);
             }
         }
-        self.open.insert(key, Open { file, used: now });
+        let lease = self.descriptors.files(1);
+        self.open.insert(key, Open { file, used: now, _descriptor: lease });
     }
 
     /// Forgets one segment: it is being deleted.
@@ -159,7 +170,7 @@ mod tests {
 
     #[test]
     fn the_file_read_longest_ago_makes_room() {
-        let mut files = SegmentFiles::default();
+        let mut files = SegmentFiles::new(Descriptors::new(10_000, 1, 8).unwrap());
         for at in 0..OPEN_FILES_MAX as u64 {
             files.insert(key(0, at as i64), file(), Instant(at));
         }
@@ -170,8 +181,24 @@ mod tests {
     }
 
     #[test]
+    fn without_room_for_descriptors_one_file_makes_room_for_the_next() {
+        let needed = crate::shell::descriptors::needed(1, 8) as u64;
+        let descriptors = Descriptors::new(needed, 1, 8).unwrap();
+        let mut files = SegmentFiles::new(Arc::clone(&descriptors));
+        for at in 0..100 {
+            files.insert(key(0, at), file(), Instant(at as u64));
+        }
+        let kept = files.open.len();
+        assert!((1..100).contains(&kept) && descriptors.is_short());
+        assert!(files.file(key(0, 99), Instant(100)).is_some());
+        let _others = descriptors.files(1000);
+        files.insert(key(1, 0), file(), Instant(101));
+        assert_eq!(files.open.len(), kept);
+    }
+
+    #[test]
     fn a_partition_is_forgotten_alone_and_idle_files_are_closed() {
-        let mut files = SegmentFiles::default();
+        let mut files = SegmentFiles::new(Descriptors::new(10_000, 1, 8).unwrap());
         files.insert(key(0, 0), file(), Instant(0));
         files.insert(key(1, 0), file(), Instant(0));
         files.insert(key(1, 9), file(), Instant(0));

@@ -11,6 +11,7 @@ use super::background::Background;
 use super::buffers::Buffers;
 use super::clock;
 use super::connection::{Connections, FileSource, Listener};
+use super::descriptors::Descriptors;
 use super::disk::{Disk, JournalFiles};
 use super::fatal;
 use super::finished::Finished;
@@ -84,6 +85,8 @@ pub(super) struct Parts<E: Engine> {
     pub pulse: Arc<Pulse>,
     /// Largest request frame, in bytes.
     pub frame_bytes_max: usize,
+    /// Of the process.
+    pub descriptors: Arc<Descriptors>,
 }
 
 impl<E: Engine> Shard<E> {
@@ -95,12 +98,12 @@ impl<E: Engine> Shard<E> {
             ring,
             buffers,
             engine,
-            connections: Connections::new(parts.frame_bytes_max),
+            connections: Connections::new(parts.frame_bytes_max, Arc::clone(&parts.descriptors)),
             listener,
             mesh,
             disk,
             journal,
-            files: SegmentFiles::default(),
+            files: SegmentFiles::new(parts.descriptors),
             background,
             pulse,
             completions: Vec::with_capacity(COMPLETIONS_PER_TURN),

@@ -1123,7 +1123,7 @@ impl World {
 
 fn disk_error(operation: &str, fault: &DiskFault) -> DiskError {
     let full = *fault == DiskFault::Full;
-    DiskError { operation: operation.to_owned(), reason: fault.to_string(), full }
+    DiskError { operation: operation.to_owned(), reason: fault.to_string(), full, starved: false }
 }
 
 fn checksum(bytes: &[u8]) -> u64 {

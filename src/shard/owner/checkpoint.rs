@@ -289,6 +289,7 @@ impl Owner {
                 operation: "encode the checkpoint".to_owned(),
                 reason: error.to_string(),
                 full: false,
+                starved: false,
             }),
         }
     }

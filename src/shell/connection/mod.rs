@@ -23,6 +23,7 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -34,6 +35,7 @@ use self::assembly::Assembly;
 use self::gather::Gather;
 use self::outbox::Outbox;
 use super::background::Background;
+use super::descriptors::{Descriptors, Lease};
 use super::finished::Finished;
 use super::operation::Operation;
 use super::ring::Ring;
@@ -79,6 +81,8 @@ enum Sending {
 struct Connection {
     id: ConnectionId,
     socket: OwnedFd,
+    /// Held, not read.
+    _descriptor: Lease,
     // Receiving.
     assembly: Assembly,
     armed: Armed,
@@ -108,10 +112,16 @@ struct Connection {
 }
 
 impl Connection {
-    fn new(id: ConnectionId, socket: OwnedFd, frame_bytes_max: usize) -> Connection {
+    fn new(
+        id: ConnectionId,
+        socket: OwnedFd,
+        descriptor: Lease,
+        frame_bytes_max: usize,
+    ) -> Connection {
         Connection {
             id,
             socket,
+            _descriptor: descriptor,
             assembly: Assembly::new(frame_bytes_max),
             armed: Armed::No,
             cancelling: false,
@@ -168,12 +178,13 @@ pub(super) struct Connections {
     #[allow(clippy::vec_box)]
     gathers: Vec<Box<Gather>>,
     frame_bytes_max: usize,
+    descriptors: Arc<Descriptors>,
 }
 
 impl Connections {
     /// None yet. Frames longer than `frame_bytes_max` are refused.
     #[must_use]
-    pub(super) fn new(frame_bytes_max: usize) -> Connections {
+    pub(super) fn new(frame_bytes_max: usize, descriptors: Arc<Descriptors>) -> Connections {
         Connections {
             slots: Vec::new(),
             free: Vec::new(),
@@ -184,6 +195,7 @@ impl Connections {
             lingering: VecDeque::new(),
             gathers: Vec::new(),
             frame_bytes_max,
+            descriptors,
         }
     }
 
@@ -227,7 +239,7 @@ impl Connections {
         self.slots[slot as usize].as_mut().expect("an operation keeps its slot")
     }
 
-    /// Takes an accepted socket in, unless the engine refuses it.
+    /// Takes an accepted socket in, unless descriptors run short or the engine refuses it.
     pub(super) fn accept<E: Engine>(
         &mut self,
         socket: OwnedFd,
@@ -235,6 +247,7 @@ impl Connections {
         ring: &mut Ring,
         now: Now,
     ) {
+        let Some(descriptor) = self.descriptors.connection(now.instant) else { return };
         let prepared = sys::peer_address(socket.as_fd()).and_then(|peer| {
             sys::set_no_delay(socket.as_fd())?;
             sys::keep_alive(socket.as_fd())?;
@@ -261,7 +274,8 @@ impl Connections {
             self.free.push(slot);
             return;
         }
-        self.slots[slot as usize] = Some(Connection::new(id, socket, self.frame_bytes_max));
+        self.slots[slot as usize] =
+            Some(Connection::new(id, socket, descriptor, self.frame_bytes_max));
         self.arm(slot, ring, true);
     }
 

@@ -31,6 +31,7 @@ pub(super) use journal::{
 
 use self::segments::PartitionFiles;
 use super::background::Background;
+use super::descriptors::Descriptors;
 use super::finished::Finished;
 use super::segment_files::{self, SegmentFiles, SegmentKey};
 use super::sys::{self, Reading};
@@ -54,6 +55,8 @@ pub(super) struct Place {
     pub incarnation: Incarnation,
     /// Unlinks deleted partitions.
     pub janitor: Janitor,
+    /// Of the process.
+    pub descriptors: Arc<Descriptors>,
 }
 
 /// What jobs are kept in order by.

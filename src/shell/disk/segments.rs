@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, FileExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -14,6 +15,7 @@ use crate::ids::Offset;
 use crate::log::{FileKind, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
 use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
+use crate::shell::descriptors::{Descriptors, Lease};
 use crate::shell::sys;
 
 /// A segment's three files, open for writing.
@@ -28,6 +30,8 @@ struct Open {
     unflushed: bool,
     /// Nothing more will be written.
     sealed: bool,
+    /// Held, not read.
+    _descriptors: Lease,
 }
 
 /// What is known of a partition's files between its jobs.
@@ -53,6 +57,19 @@ impl PartitionFiles {
         self.open.retain(|_, open| open.unflushed);
     }
 
+    /// Closes everything, and flushes it before: there is no room for files that stay open. The
+    /// kernel may tell the one that opens them next nothing of a write-back that failed.
+    pub(super) fn shed(&mut self) -> io::Result<()> {
+        for open in std::mem::take(&mut self.open).into_values() {
+            if open.unflushed {
+                open.log.sync_data()?;
+                open.index.sync_data()?;
+                open.time_index.sync_data()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether nothing is lost when this is dropped.
     pub(super) fn is_forgettable(&self) -> bool {
         self.open.is_empty()
@@ -67,6 +84,7 @@ impl PartitionFiles {
         root: &Path,
         directory: &PartitionDirectory,
         write: &SegmentWrite,
+        descriptors: &Arc<Descriptors>,
     ) -> io::Result<()> {
         let path = root.join(&directory.name);
         if write.create {
@@ -74,7 +92,8 @@ impl PartitionFiles {
             self.open.remove(&write.segment);
         }
         if !self.open.contains_key(&write.segment) {
-            let open = self.open_segment(&path, write.segment, write.create)?;
+            let lease = descriptors.files(FileKind::ALL.len());
+            let open = self.open_segment(&path, write.segment, write.create, lease)?;
             self.open.insert(write.segment, open);
         }
         let open = self.open.get_mut(&write.segment).expect("opened just now");
@@ -118,7 +137,13 @@ impl PartitionFiles {
         Ok(())
     }
 
-    fn open_segment(&mut self, path: &Path, segment: Offset, create: bool) -> io::Result<Open> {
+    fn open_segment(
+        &mut self,
+        path: &Path,
+        segment: Offset,
+        create: bool,
+        lease: Lease,
+    ) -> io::Result<Open> {
         let open = |kind| {
             OpenOptions::new()
                 .write(true)
@@ -133,6 +158,7 @@ impl PartitionFiles {
             // Making or emptying the files is a change as well.
             unflushed: create,
             sealed: false,
+            _descriptors: lease,
         };
         self.names_unflushed |= create;
         Ok(files)
@@ -292,9 +318,10 @@ mod tests {
         let scratch = Scratch::new();
         let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(0) };
         let directory = PartitionDirectory { name: "t-0".to_owned(), at };
+        let descriptors = Descriptors::new(10_000, 1, 8).unwrap();
         let mut files = PartitionFiles::default();
-        files.write(scratch.path(), &directory, &write(0, true)).unwrap();
-        files.write(scratch.path(), &directory, &write(1, false)).unwrap();
+        files.write(scratch.path(), &directory, &write(0, true), &descriptors).unwrap();
+        files.write(scratch.path(), &directory, &write(1, false), &descriptors).unwrap();
         files.close();
         assert_eq!(files.open_count(), 2);
         files.flush(scratch.path(), &directory, &[Offset(0)], "").unwrap();
@@ -304,6 +331,25 @@ mod tests {
         files.flush(scratch.path(), &directory, &[Offset(1)], "").unwrap();
         assert_eq!(files.open_count(), 1);
         files.close();
+        assert_eq!(files.open_count(), 0);
+    }
+
+    #[test]
+    fn without_room_nothing_stays_open_and_a_flush_finds_the_files_again() {
+        let scratch = Scratch::new();
+        let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(0) };
+        let directory = PartitionDirectory { name: "t-0".to_owned(), at };
+        let needed = crate::shell::descriptors::needed(1, 8) as u64;
+        let descriptors = Descriptors::new(needed, 1, 8).unwrap();
+        let mut files = PartitionFiles::default();
+        for segment in 0..8 {
+            assert!(!descriptors.is_short());
+            files.write(scratch.path(), &directory, &write(segment, false), &descriptors).unwrap();
+        }
+        assert!(descriptors.is_short());
+        files.shed().unwrap();
+        assert!(files.open_count() == 0 && !descriptors.is_short());
+        files.flush(scratch.path(), &directory, &[Offset(3)], "").unwrap();
         assert_eq!(files.open_count(), 0);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::error::disk_error;
 use super::{DirectoryBatch, Place, segments};
 use crate::ids::Incarnation;
-use crate::shard::engine::{FileJob, FileOutcome, FileWork};
+use crate::shard::engine::{DiskError, FileJob, FileOutcome, FileWork};
 use crate::shell::data_directory::{self, DELETED_SUFFIX};
 use crate::shell::sys;
 
@@ -18,6 +18,16 @@ pub(super) fn run(mut batch: DirectoryBatch, place: &Place) -> DirectoryBatch {
         let result = carry_out(&work, &mut batch, place)
             .map_err(|error| disk_error(describe(&work), &error));
         batch.results.push((id, result));
+    }
+    if place.descriptors.is_short()
+        && let Err(error) = batch.files.shed()
+        && let Some((_, result)) = batch.results.last_mut()
+    {
+        // Not only what this job wrote may be lost, so it is never told as a want of space.
+        *result = Err(DiskError {
+            full: false,
+            ..disk_error("flushing segments that have to be closed", &error)
+        });
     }
     batch
 }
@@ -30,7 +40,9 @@ fn carry_out(
     let root = &place.root;
     let files = &mut batch.files;
     match work {
-        FileWork::Write { directory, write } => files.write(root, directory, write)?,
+        FileWork::Write { directory, write } => {
+            files.write(root, directory, write, &place.descriptors)?;
+        }
         FileWork::Flush { directory, segments, epochs } => {
             files.flush(root, directory, segments, epochs)?;
         }

@@ -13,7 +13,7 @@ pub(super) use file::{
 };
 pub(super) use process::{
     ignore_broken_pipes, keep_files_private, kernel_release, lock_limit, monotonic_nanos,
-    probe_ring, raise_open_files, realtime_millis, tune_allocator,
+    open_files_limit, probe_ring, raise_open_files, realtime_millis, tune_allocator,
 };
 pub(super) use socket::{
     Sent, bind, eventfd, keep_alive, listen, local_address, peer_address, send_file, send_gather,

@@ -45,6 +45,11 @@ pub(crate) fn lock_limit() -> io::Result<u64> {
     Ok(limit(libc::RLIMIT_MEMLOCK)?.rlim_cur)
 }
 
+/// Soft limit of open descriptors (RLIMIT_NOFILE).
+pub(crate) fn open_files_limit() -> io::Result<u64> {
+    Ok(limit(libc::RLIMIT_NOFILE)?.rlim_cur)
+}
+
 /// Raises the soft limit of open descriptors to the hard one and returns it.
 pub(crate) fn raise_open_files() -> io::Result<u64> {
     let mut limit = limit(libc::RLIMIT_NOFILE)?;
