@@ -325,6 +325,7 @@ fn with_shell<T>(kind: Kind, client: impl FnOnce(SocketAddr) -> T) -> T {
     let path = std::env::current_dir().unwrap().join("target").join("null_shell");
     let _ = std::fs::remove_dir_all(&path);
     let data = DataDirectory::open(&path).unwrap();
+    boot::prepare_process();
     let options = ShellOptions::new(SocketAddr::from(([127, 0, 0, 1], 0)), data, 1);
     let running = boot::start(options, move |shard| Ok(NullEngine::new(kind, shard))).unwrap();
     let result = client(running.address);

@@ -141,7 +141,8 @@ fn settings(broker: &Broker) -> Result<Settings, StartError> {
 }
 
 fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
-    // First of all: a stop may be asked for at any moment of a start.
+    boot::prepare_process();
+    // Before anything else: a stop may be asked for at any moment of a start.
     let signals = StopSignals::listen().map_err(|error| StartError {
         status: ExitStatus::Unsupported,
         reason: format!("cannot listen for signals: {error}; set `ulimit -n 1048576`"),

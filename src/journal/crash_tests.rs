@@ -2,10 +2,10 @@
 
 use super::memory_disk::{BLOCK, Disk, Driver, Recovered, options, partition};
 use super::{
-    Coverage, Dumped, EntryKind, FileHeader, FileNumber, GroupSequence, Lane, PlanFault, Refusal,
-    ReplayedEntry, Slot, Stop, dump,
+    Coverage, Dumped, Ends, EntryKind, FileHeader, FileNumber, GroupSequence, Lane, Lost,
+    PlanFault, Refusal, ReplayedEntry, Slot, Stop, dump, limit,
 };
-use crate::ids::Offset;
+use crate::ids::{Incarnation, Offset};
 use crate::stdx::prng::Prng;
 
 const LANE: Lane = Lane::Flushed;
@@ -285,6 +285,38 @@ fn a_lost_write_of_acknowledged_groups_is_reported() {
     assert_eq!(recovered.entries, whole.entries[..1]);
     assert_eq!(recovered.end.stop, Stop::Zeroes);
     assert_eq!(recovered.end.lost.map(|lost| lost.first), Some(GroupSequence(2)));
+}
+
+#[test]
+fn what_lands_after_a_start_has_read_is_not_read_by_the_next() {
+    let mut disk = Disk::default();
+    let mut driver = settled(1, 1, &mut disk);
+    for base in 1..3 {
+        driver.append(partition(0), base, base + 1, &[7; 5000]).unwrap();
+        driver.poll();
+    }
+    // The process is killed with two groups on their way; the next start reads what is there.
+    let seen = only(&disk);
+    assert_eq!(seen.end.last, GroupSequence(1));
+    let mut ends = Ends::default();
+    ends.note(&seen.chain, seen.end.last);
+    let records = [(Incarnation(2), Ends::decode(&ends.encode()).unwrap())];
+    let limit = limit(&records, &seen.chain);
+    let again = |disk: &Disk| disk.replay_until(seen.chain.clone(), BLOCK as usize, limit);
+    assert_eq!(again(&disk).entries, seen.entries);
+    driver.settle(&mut disk);
+    // Were it not for the limit the start after it would find more.
+    assert_eq!(only(&disk).end.last, GroupSequence(3));
+    let recovered = again(&disk);
+    assert_eq!(recovered.entries, seen.entries);
+    assert_eq!((recovered.end.stop, recovered.end.lost), (Stop::Limit, None));
+    // What the start before it has read has to be there.
+    disk.files.values_mut().for_each(|file| file[BLOCK as usize..].fill(0));
+    let lost = Lost { first: GroupSequence(1), durable: GroupSequence(1) };
+    assert_eq!(again(&disk).end.lost, Some(lost));
+    // And of what it has not read not even that is searched for.
+    let none = disk.replay_until(seen.chain.clone(), BLOCK as usize, Some(GroupSequence(0)));
+    assert_eq!((none.entries, none.end.stop, none.end.lost), (vec![], Stop::Limit, None));
 }
 
 #[test]

@@ -172,8 +172,17 @@ impl Disk {
     }
 
     pub(super) fn replay(&self, chain: Chain, read_bytes: usize) -> Recovered {
+        self.replay_until(chain, read_bytes, None)
+    }
+
+    pub(super) fn replay_until(
+        &self,
+        chain: Chain,
+        read_bytes: usize,
+        limit: Option<GroupSequence>,
+    ) -> Recovered {
         let files: Vec<_> = self.files.values().collect();
-        let mut replay = Replay::new(chain, read_bytes);
+        let mut replay = Replay::new(chain, read_bytes).until(limit);
         let mut entries = Vec::new();
         loop {
             entries.extend(std::iter::from_fn(|| replay.poll_entry()));

@@ -25,8 +25,10 @@
 //!    side by side if wanted. A [`Lost`] in the flushed lane or a [`PlanFault`] is for the operator.
 //! 2. Offer the entries to a [`Merge`], incarnation by incarnation, and apply what it yields. This
 //!    relies on the leader epoch of every partition rising with every start.
-//! 3. Make durable what was replayed: flush every journal file, or the segments. It may have been
-//!    read from a cache that the next power cut empties, with new records already behind it.
+//! 3. Make durable what was replayed, once it is read: flush every journal file, or the segments.
+//!    It may have been read from a cache that the next power cut empties, with new records already
+//!    behind it. Then write down how far each journal was read ([`Ends`]): a write of a killed
+//!    process may land later, and no later start must take for true what this one did not see.
 //! 4. Make the new incarnation durable, make the [`Journal`]s, and let each
 //!    [`adopt`](Journal::adopt) the files that bear its shard and lane in their names. Files of
 //!    shards that no longer exist are removed once their entries are in the segments, oldest first.
@@ -115,6 +117,8 @@ mod replay;
 
 mod merge;
 
+mod ends;
+
 mod dump;
 
 #[cfg(test)]
@@ -130,6 +134,7 @@ pub use append::{Action, Journal, JournalOptions, Refusal};
 pub use buffer::GroupBuffer;
 pub use coverage::Coverage;
 pub use dump::{Dumped, dump};
+pub use ends::{Ends, EndsFault, limit};
 pub use entry::{Entry, EntryKind, FileNumber, GroupSequence, Lane, Slot, file_name};
 pub use files::CheckpointDemand;
 pub use format::{ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, HeaderFault};

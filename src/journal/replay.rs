@@ -113,6 +113,8 @@ pub struct Replay {
     /// `None` at the start of a chain whose first files are gone.
     expected: Option<Expected>,
     last: GroupSequence,
+    /// Groups behind this one are not read, all up to it have to be there.
+    limit: Option<GroupSequence>,
     entries: VecDeque<ReplayedEntry>,
     coverage: Vec<Coverage>,
 }
@@ -136,8 +138,38 @@ impl Replay {
             wanted: read_bytes,
             expected,
             last: GroupSequence(0),
+            limit: None,
             entries: VecDeque::new(),
         }
+    }
+
+    /// Reads exactly as far as an earlier start has ([`limit`](super::limit)).
+    #[must_use]
+    pub fn until(mut self, limit: Option<GroupSequence>) -> Replay {
+        self.limit = limit;
+        self.stop_at_limit();
+        self
+    }
+
+    /// What an earlier start did not see is not there, and what it did see is not searched for
+    /// anything behind it.
+    fn stop_at_limit(&mut self) -> bool {
+        let is_reached = self.limit == Some(self.last);
+        if is_reached {
+            let (file, position) = (self.number(), self.position);
+            let (last, stop) = (self.last, Stop::Limit);
+            self.phase = Phase::Ended(ReplayEnd { last, file, position, stop, lost: None });
+        }
+        is_reached
+    }
+
+    /// Nothing behind the end contradicts it, unless an earlier start does.
+    fn finish(&mut self, mut end: ReplayEnd) {
+        if let Some(durable) = self.limit.filter(|limit| *limit > end.last) {
+            let first = GroupSequence(end.last.0.saturating_add(1));
+            end.lost = end.lost.or(Some(Lost { first, durable }));
+        }
+        self.phase = Phase::Ended(end);
     }
 
     /// The chain being read.
@@ -225,6 +257,9 @@ impl Replay {
                             payload: bytes.slice_ref(entry.payload),
                         });
                     }
+                    if self.stop_at_limit() {
+                        return;
+                    }
                 }
                 Step::Need(_) if is_short => return self.end_file(Stop::CorruptEntries),
                 Step::Need(needed) => {
@@ -295,7 +330,7 @@ impl Replay {
         self.file += 1;
         self.position = JOURNAL_BLOCK_BYTES as u64;
         if self.poll_read_is_empty() {
-            self.phase = Phase::Ended(end);
+            self.finish(end);
         }
     }
 
@@ -320,7 +355,7 @@ impl Replay {
                 });
                 if header.durable >= missing {
                     end.lost = Some(Lost { first: missing, durable: header.durable });
-                    self.phase = Phase::Ended(end);
+                    self.finish(end);
                     return;
                 }
             }

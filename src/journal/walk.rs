@@ -35,6 +35,8 @@ pub enum Stop {
     CorruptEntries,
     /// Entries with a good checksum that make no sense to this version.
     UnknownEntries,
+    /// An earlier start has read no further.
+    Limit,
 }
 
 impl fmt::Display for Stop {
@@ -52,6 +54,7 @@ impl fmt::Display for Stop {
             Stop::BrokenChain => f.write_str("group that follows another one than the one read"),
             Stop::CorruptEntries => f.write_str("group with incomplete or corrupt entries"),
             Stop::UnknownEntries => f.write_str("entries that a newer version wrote"),
+            Stop::Limit => f.write_str("an earlier start has read no further"),
         }
     }
 }

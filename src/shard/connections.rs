@@ -25,12 +25,14 @@ const FRAME_PACE_MIN: u64 = 4096;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What one peer, or all of them together, may take.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct ConnectionLimits {
     /// This shard's share of `max.connections`.
     pub count_max: usize,
     /// This shard's share of `max.connections.per.ip`.
     pub per_address_max: usize,
+    /// This shard's share of `max.connections.per.ip.overrides`.
+    pub of_address: BTreeMap<IpAddr, usize>,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
     /// This shard's share of `max.connection.creation.rate`, per second; `None` is unlimited.
@@ -121,7 +123,9 @@ impl Connections {
             return Err(Unwelcome::TooMany);
         }
         let from_address = self.per_address.get(&peer.ip()).copied().unwrap_or(0);
-        if from_address >= self.limits.per_address_max {
+        // A listener for both families shows IPv4 peers in the clothes of IPv6.
+        let of_address = self.limits.of_address.get(&peer.ip().to_canonical()).copied();
+        if from_address >= of_address.unwrap_or(self.limits.per_address_max) {
             return Err(Unwelcome::TooManyFromAddress);
         }
         if let Some(rate) = self.limits.creation_rate_max {
@@ -279,6 +283,7 @@ mod tests {
         ConnectionLimits {
             count_max: 3,
             per_address_max: 2,
+            of_address: BTreeMap::new(),
             idle_max: Duration::from_secs(600),
             creation_rate_max: None,
         }
@@ -328,6 +333,25 @@ mod tests {
         assert_eq!(connections.accept(ConnectionId(5), peer(3), now), Err(Unwelcome::TooMany));
         connections.closed(ConnectionId(1));
         assert_eq!(connections.accept(ConnectionId(6), peer(1), now), Ok(()));
+    }
+
+    #[test]
+    fn an_address_may_have_a_limit_of_its_own() {
+        let one: IpAddr = [127, 0, 0, 1].into();
+        let two: IpAddr = [127, 0, 0, 2].into();
+        let of_address = [(one, 3), (two, 0)].into_iter().collect();
+        let mut connections =
+            Connections::new(ConnectionLimits { count_max: 9, of_address, ..limits() });
+        let mut accept = |id, peer| connections.accept(ConnectionId(id), peer, Instant(1));
+        for id in 0..3 {
+            assert_eq!(accept(id, peer(1)), Ok(()));
+        }
+        assert_eq!(accept(3, peer(1)), Err(Unwelcome::TooManyFromAddress));
+        assert_eq!(accept(4, peer(2)), Err(Unwelcome::TooManyFromAddress));
+        let mapped = SocketAddr::from(([0, 0, 0, 0, 0, 0xffff, 0x7f00, 2], 40_000));
+        assert_eq!(accept(5, mapped), Err(Unwelcome::TooManyFromAddress));
+        assert_eq!((accept(6, peer(3)), accept(7, peer(3))), (Ok(()), Ok(())));
+        assert_eq!(accept(8, peer(3)), Err(Unwelcome::TooManyFromAddress));
     }
 
     #[test]

@@ -47,6 +47,9 @@ pub struct ShardOptions {
     pub owner: OwnerOptions,
     /// The part of its connections.
     pub connections: ConnectionLimits,
+    /// This shard's share of `queued.max.request.bytes`: with so many bytes of requests at hand
+    /// nothing more is read.
+    pub queued_bytes_max: usize,
     /// This broker.
     pub node: NodeId,
     /// The data directory, as clients are told.
@@ -156,7 +159,7 @@ impl Shard {
     }
 
     /// Carries out what follows from a new request.
-    fn begun(&mut self, connection: ConnectionId, next: Next, now: Now) {
+    fn begun(&mut self, connection: ConnectionId, next: Next, bytes: usize, now: Now) {
         let id = self.requests.next_id();
         match next {
             Next::Nothing => {}
@@ -168,6 +171,11 @@ impl Shard {
             Next::Ask { pending, questions, silent } => {
                 if !silent {
                     self.owe(connection, id);
+                }
+                // The batches in it are needed until the owners have answered. What a fetch asks
+                // for has been taken out of its frame.
+                if matches!(pending, Pending::Produce(_)) {
+                    self.requests.hold(id, bytes);
                 }
                 self.requests.insert(id, connection, pending);
                 self.ask(id, questions, now);
@@ -239,6 +247,7 @@ impl Shard {
     /// Forgets a request, and lets go of whatever waits for it elsewhere.
     fn retire(&mut self, id: RequestId) -> Option<ConnectionId> {
         self.unwatch(id);
+        self.requests.let_go(id);
         self.requests.remove(id).map(|request| request.connection)
     }
 
@@ -482,8 +491,9 @@ impl Engine for Shard {
             return;
         }
         self.connections.frame(connection, now.instant);
+        let bytes = frame.len();
         match self.api(now, |context, sessions| api::begin(frame, context, sessions)) {
-            Ok(next) => self.begun(connection, next, now),
+            Ok(next) => self.begun(connection, next, bytes, now),
             Err(bad) => self.close(connection, &bad.to_string(), true, now),
         }
         self.settle(now);
@@ -607,7 +617,8 @@ impl Engine for Shard {
     }
 
     fn may_read(&self) -> bool {
-        !self.stopping && !self.owner.is_overloaded()
+        let is_full = self.requests.held_bytes() >= self.options.queued_bytes_max;
+        !self.stopping && !is_full && !self.owner.is_overloaded()
     }
 }
 

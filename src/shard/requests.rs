@@ -25,6 +25,9 @@ pub(super) struct Requests {
     waiting: Map<RequestId, Request>,
     deadlines: BTreeSet<(Instant, RequestId)>,
     next: u64,
+    /// Bytes of the frames that requests still need.
+    held: Map<RequestId, usize>,
+    held_bytes: usize,
 }
 
 impl Requests {
@@ -49,6 +52,23 @@ impl Requests {
             self.deadlines.remove(&(deadline, id));
         }
         Some(request)
+    }
+
+    /// A request needs its frame of so many bytes until it is answered.
+    pub(super) fn hold(&mut self, id: RequestId, bytes: usize) {
+        self.held.insert(id, bytes);
+        self.held_bytes += bytes;
+    }
+
+    /// A request is answered, or nobody waits for its answer any more.
+    pub(super) fn let_go(&mut self, id: RequestId) {
+        self.held_bytes -= self.held.remove(&id).unwrap_or_default();
+    }
+
+    /// Bytes of all frames that are still needed.
+    #[must_use]
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
     }
 
     pub(super) fn set_deadline(&mut self, id: RequestId, deadline: Option<Instant>) {
@@ -91,4 +111,22 @@ pub(super) fn by_shard<T>(
         sorted.entry(shard).or_default().push(item);
     }
     sorted
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_held_is_let_go_once() {
+        let mut requests = Requests::default();
+        requests.hold(RequestId(1), 100);
+        requests.hold(RequestId(2), 20);
+        requests.let_go(RequestId(1));
+        requests.let_go(RequestId(1));
+        requests.let_go(RequestId(3));
+        assert_eq!(requests.held_bytes(), 20);
+        requests.let_go(RequestId(2));
+        assert_eq!(requests.held_bytes(), 0);
+    }
 }

@@ -193,9 +193,8 @@ where
     for line in given_up {
         warn!("{line}");
     }
-    sys::tune_allocator();
     let root = data.root().to_owned();
-    disk::make_directory(&root, data.incarnation()).map_err(|error| {
+    data.make_journal_directory().and_then(|_| data.sync_journals()).map_err(|error| {
         failed(ExitStatus::DataDirectory, format_args!("making the journal directory: {error}"))
     })?;
     let direct = disk::takes_direct_writes(&root.join("journal"));
@@ -305,6 +304,12 @@ where
     let status = running.join();
     info!("stopped");
     status
+}
+
+/// What is quick only while the process has a single thread.
+pub fn prepare_process() {
+    sys::register_barrier();
+    sys::tune_allocator();
 }
 
 /// Whether so many shards with so many journal files can open what they need. The soft limit is

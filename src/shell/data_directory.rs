@@ -6,7 +6,8 @@
 //! - `incarnation`: which start this is, in decimal digits
 //! - `catalog/snapshot`, `catalog/log`
 //! - `checkpoint/<incarnation>-<shard>`: what a shard of one start knew to be durable
-//! - `journal/<incarnation>/`: the journal files of one start
+//! - `journal/<incarnation>/`: the journal files of one start, and in `ends` how far it has read
+//!   those of the starts before it
 //! - `<topic>-<partition>/`: Kafka's segment files, `partition.metadata`, `leader-epoch-checkpoint`
 //! - `<anything>-delete/`, here and in `journal`: about to be unlinked. The name does not repeat the
 //!   topic's, which may be so long that nothing fits behind it.
@@ -31,6 +32,8 @@ pub const DELETED_SUFFIX: &str = "-delete";
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
 /// Kafka's file that says which topic a partition directory belongs to.
 pub const PARTITION_METADATA: &str = "partition.metadata";
+/// How far a start has read the journals of earlier ones; lies beside its own journal files.
+const ENDS: &str = "ends";
 /// Kafka's file of leader epochs and their start offsets.
 pub const EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 
@@ -217,7 +220,10 @@ impl DataDirectory {
         let mut found = Vec::new();
         for (name, directory) in entries(&self.root.join("journal"))? {
             let Some(incarnation) = parse_incarnation(&name) else { continue };
-            for (_, path) in entries(&directory)? {
+            for (name, path) in entries(&directory)? {
+                if name == ENDS {
+                    continue;
+                }
                 let bytes = path
                     .metadata()
                     .map_err(broken(format_args!("looking at {}", path.display())))?
@@ -227,6 +233,49 @@ impl DataDirectory {
         }
         found.sort();
         Ok(found)
+    }
+
+    /// What earlier starts have written down of how far they have read the journals, in order of
+    /// incarnation.
+    pub fn journal_ends(&self) -> Result<Vec<(Incarnation, Vec<u8>)>, OpenError> {
+        let mut found = Vec::new();
+        for (name, directory) in entries(&self.root.join("journal"))? {
+            let Some(incarnation) = parse_incarnation(&name) else { continue };
+            let path = directory.join(ENDS);
+            if path.exists() {
+                let content =
+                    fs::read(&path).map_err(broken(format_args!("reading {}", path.display())))?;
+                found.push((incarnation, content));
+            }
+        }
+        found.sort();
+        Ok(found)
+    }
+
+    /// Writes down durably how far this start has read the journals of earlier ones. Before any
+    /// journal file of its own is made; until then a file that a crash has cut short says nothing.
+    ///
+    /// # Errors
+    /// As the file system says.
+    pub fn write_journal_ends(&self, content: &[u8]) -> io::Result<()> {
+        let directory = self.make_journal_directory()?;
+        let mut file = File::create(directory.join(ENDS))?;
+        file.write_all(content)?;
+        file.sync_data()?;
+        sync_directory(&directory)
+    }
+
+    /// Makes the directory of this start's journal files, if it is not there. Its name is durable
+    /// after [`sync_journals`](DataDirectory::sync_journals).
+    pub(super) fn make_journal_directory(&self) -> io::Result<PathBuf> {
+        let directory = journal_directory(&self.root, self.incarnation);
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        Ok(directory)
+    }
+
+    /// Makes the name of this start's journal directory durable.
+    pub(super) fn sync_journals(&self) -> io::Result<()> {
+        sync_directory(&self.root.join("journal"))
     }
 
     /// The catalog's snapshot and log; empty where there is none yet.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::disk::{DirectoryBatch, JournalFileMade, ReadDone};
+use super::disk::{DirectoryBatch, JournalFileFilled, JournalFileMade, ReadDone};
 use super::segment_files::SegmentKey;
 use crate::ids::ConnectionId;
 
@@ -23,6 +23,8 @@ pub(super) enum Finished {
     Files(Box<DirectoryBatch>),
     /// A journal file was made, or not.
     JournalFile(JournalFileMade),
+    /// A step of filling a journal file ended.
+    JournalFilled(JournalFileFilled),
     /// A read ended.
     Read(ReadDone),
 }

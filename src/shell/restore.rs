@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,9 +24,10 @@ use crate::catalog::{Catalog, Endpoint, Record, frame};
 use crate::config::Settings;
 use crate::ids::{Incarnation, ShardId, TopicPartition};
 use crate::journal::{
-    self, FileHeader, HeaderFault, Lane, PlanFault, Replay, ReplayEnd, ReplayedEntry,
+    self, Ends, EndsFault, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay,
+    ReplayEnd, ReplayedEntry,
 };
-use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH};
+use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH, JOURNAL_GROUP_BYTES_MAX};
 use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name};
 use crate::shard::owner::{OwnerOptions, ShardCheckpoint};
 use crate::shard::recovery::Recovery;
@@ -47,6 +49,7 @@ pub fn seeds(
     now: Now,
 ) -> Result<Vec<ShardSeed>, StartError> {
     let root = data.root();
+    let of_address = addresses(&settings.max_connections_per_ip_overrides)?;
     check_space(settings, root, shard_count)?;
     let (catalog, catalog_log_bytes) = load_catalog(settings, data, random)?;
     let image = catalog.image().clone();
@@ -65,7 +68,7 @@ pub fn seeds(
     let shards = (0..shard_count).map(ShardId).zip(recovery.finish(shard_count));
     Ok(shards
         .map(|(shard, partitions)| ShardSeed {
-            options: options(settings, shard, shard_count, data.incarnation()),
+            options: options(settings, &of_address, shard, shard_count, data.incarnation()),
             image: image.clone(),
             statics: statics.clone(),
             partitions,
@@ -77,6 +80,7 @@ pub fn seeds(
 /// A shard's part of the settings. What is a limit of the whole broker is divided among the shards.
 fn options(
     settings: &Settings,
+    of_address: &BTreeMap<IpAddr, u32>,
     shard: ShardId,
     shard_count: u16,
     incarnation: Incarnation,
@@ -101,16 +105,35 @@ fn options(
         connections: ConnectionLimits {
             count_max: share(settings.max_connections),
             per_address_max: share(settings.max_connections_per_ip),
+            of_address: of_address.iter().map(|(at, limit)| (*at, share(*limit))).collect(),
             idle_max: settings.connections_max_idle_ms.map_or(Duration::MAX, Duration::from_millis),
             creation_rate_max: (rate < i32::MAX as u32)
                 .then(|| rate.div_ceil(u32::from(shard_count))),
         },
+        queued_bytes_max: settings.queued_max_request_bytes.map_or(usize::MAX, |bytes| {
+            let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+            bytes.div_ceil(usize::from(shard_count)).max(1)
+        }),
         node: settings.node_id,
         log_dir: settings.log_dir.display().to_string(),
         auto_create: settings.auto_create_topics_enable,
         fetch_bytes_max: settings.fetch_max_bytes as usize,
         fetch_sessions_max: share(settings.fetch_session_slots),
     }
+}
+
+/// The limits of `max.connections.per.ip.overrides` by address. A name stands for all of its own.
+fn addresses(overrides: &BTreeMap<String, u32>) -> Result<BTreeMap<IpAddr, u32>, StartError> {
+    let mut found = BTreeMap::new();
+    for (host, limit) in overrides {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let addresses = (bare, 0).to_socket_addrs().map_err(|error| StartError {
+            status: ExitStatus::Usage,
+            reason: format!("max.connections.per.ip.overrides: {host}: {error}"),
+        })?;
+        found.extend(addresses.map(|address| (address.ip().to_canonical(), *limit)));
+    }
+    Ok(found)
 }
 
 /// Refuses to start on a disk that has no room for the first journal file of every shard: the port
@@ -354,10 +377,16 @@ fn carry_out(
     Ok(())
 }
 
-/// One journal file, open for reading.
+/// One journal file. Opened when it is read: there may be more of them than descriptors.
 struct JournalFile {
+    incarnation: Incarnation,
     path: PathBuf,
-    file: File,
+}
+
+impl JournalFile {
+    fn open(&self) -> Result<File, StartError> {
+        File::open(&self.path).map_err(broken(format_args!("reading {}", self.path.display())))
+    }
 }
 
 /// Brings what the journals have beyond the segments into the logs.
@@ -368,11 +397,12 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
     })?;
     let mut files = Vec::new();
     let mut headers = Vec::new();
-    for FoundJournal { path, .. } in found {
-        let operation = format!("reading {}", path.display());
-        let file = File::open(&path).map_err(broken(&operation))?;
+    for FoundJournal { incarnation, path, .. } in found {
+        let journal = JournalFile { incarnation, path };
+        let path = &journal.path;
         let mut block = vec![0; JOURNAL_BLOCK_BYTES];
-        let length = read_at_most(&file, &mut block, 0).map_err(broken(&operation))?;
+        let length = read_at_most(&journal.open()?, &mut block, 0)
+            .map_err(broken(format_args!("reading {}", path.display())))?;
         if length < block.len() {
             // Files get their full length before anything is written to them: a crash or a full
             // device cut the making of this one short, and it never held a group.
@@ -380,12 +410,14 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
             continue;
         }
         headers.push(FileHeader::parse(&block));
-        files.push(JournalFile { path, file });
+        files.push(journal);
     }
     let plan = journal::plan(headers.into_iter().enumerate());
     for fault in &plan.faults {
         judge(fault, &files)?;
     }
+    let records = ends_of_earlier_starts(data, &files)?;
+    let mut ends = Ends::default();
     let mut at = 0;
     while let Some(first) = plan.chains.get(at) {
         let incarnation = first.incarnation;
@@ -398,10 +430,14 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
             .collect();
         at += chains.len();
         // Every shard's journal in a thread of its own: checksums and reading go side by side.
+        let files = &files;
         let read: Vec<_> = std::thread::scope(|scope| {
             let readers: Vec<_> = chains
                 .into_iter()
-                .map(|chain| (chain.clone(), scope.spawn(|| read_chain(chain, &files))))
+                .map(|chain| {
+                    let limit = journal::limit(&records, &chain);
+                    (chain.clone(), scope.spawn(move || read_chain(chain, limit, files)))
+                })
                 .collect();
             readers
                 .into_iter()
@@ -414,6 +450,7 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
         });
         for (chain, read) in read {
             let (entries, end) = read?;
+            ends.note(&chain, end.last);
             if let Some(lost) = end.lost {
                 let what = format!(
                     "journal of shard {} at start {incarnation}: group {} cannot be read ({}), but \
@@ -437,7 +474,48 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
         }
         recovery.end_incarnation();
     }
-    Ok(())
+    if ends.is_empty() {
+        return Ok(());
+    }
+    data.write_journal_ends(&ends.encode())
+        .map_err(broken("writing down how far the journals were read"))
+}
+
+/// How far each earlier start has read the journals before it.
+fn ends_of_earlier_starts(
+    data: &DataDirectory,
+    files: &[JournalFile],
+) -> Result<Vec<(Incarnation, Ends)>, StartError> {
+    let found = data.journal_ends().map_err(|error| StartError {
+        status: ExitStatus::DataDirectory,
+        reason: error.to_string(),
+    })?;
+    let is_used = |start: Incarnation| files.iter().any(|file| file.incarnation == start);
+    let mut records = Vec::new();
+    for (start, content) in found {
+        match Ends::decode(&content) {
+            Ok(ends) => records.push((start, ends)),
+            // It ended while it wrote this down, and has promised nothing.
+            Err(EndsFault::Unreadable) if !is_used(start) => {}
+            Err(fault) => {
+                return Err(corrupt(format_args!(
+                    "how far start {start} has read the journals (journal/{:020}/ends): {fault}",
+                    start.0
+                )));
+            }
+        }
+    }
+    let oldest = files.iter().map(|file| file.incarnation).min();
+    for start in files.iter().map(|file| file.incarnation).filter(|start| Some(*start) > oldest) {
+        if !records.iter().any(|(known, _)| *known == start) {
+            return Err(corrupt(format_args!(
+                "journal/{:020}/ends is missing: it says how far start {start} has read the \
+                 journals before it",
+                start.0
+            )));
+        }
+    }
+    Ok(records)
 }
 
 /// Whether a start may go on in spite of this.
@@ -469,34 +547,63 @@ fn judge(fault: &PlanFault, files: &[JournalFile]) -> Result<(), StartError> {
 
 type ReadChain = Result<(Vec<ReplayedEntry>, ReplayEnd), StartError>;
 
-fn read_chain(chain: journal::Chain, files: &[JournalFile]) -> ReadChain {
-    let mut touched: Vec<usize> = Vec::new();
+fn read_chain(
+    chain: journal::Chain,
+    limit: Option<GroupSequence>,
+    files: &[JournalFile],
+) -> ReadChain {
+    let zeroes = Bytes::from(vec![0; READ_BYTES.max(JOURNAL_GROUP_BYTES_MAX)]);
+    let mut open: Option<(usize, File)> = None;
     let mut entries = Vec::new();
-    let mut replay = Replay::new(chain, READ_BYTES);
+    let mut replay = Replay::new(chain, READ_BYTES).until(limit);
     loop {
         while let Some(entry) = replay.poll_entry() {
             entries.push(entry);
         }
         let Some(request) = replay.poll_read() else { break };
-        let Some(JournalFile { path, file }) = files.get(request.file) else {
+        let Some(journal) = files.get(request.file) else {
             panic!("the plan names files that were found");
         };
-        if !touched.contains(&request.file) {
-            touched.push(request.file);
-            // What a killed process wrote may be in the device's cache only. It is about to be
-            // built upon, so it has to outlive a power cut from here on.
-            file.sync_data().map_err(broken(format_args!("flushing {}", path.display())))?;
+        let path = journal.path.display();
+        let file = match &open {
+            Some((index, file)) if *index == request.file => file,
+            _ => {
+                if let Some((index, file)) = open.take() {
+                    keep(&file, files.get(index))?;
+                }
+                &open.insert((request.file, journal.open()?)).1
+            }
+        };
+        let reading = || format!("reading {path}");
+        let length = file.metadata().map_err(broken(reading()))?.len();
+        let end = request.position + request.bytes as u64;
+        let written = sys::next_written(file, request.position).map_err(broken(reading()))?;
+        // The part of a file that was never filled: an empty journal is read in no time.
+        if end <= length && written.is_none_or(|written| written >= end) {
+            replay.on_read(&zeroes.slice(..request.bytes));
+            continue;
         }
         let mut buffer = vec![0; request.bytes];
-        let length = read_at_most(file, &mut buffer, request.position)
-            .map_err(broken(format_args!("reading {}", path.display())))?;
+        let length =
+            read_at_most(file, &mut buffer, request.position).map_err(broken(reading()))?;
         buffer.truncate(length);
         replay.on_read(&Bytes::from(buffer));
+    }
+    if let Some((index, file)) = open {
+        keep(&file, files.get(index))?;
     }
     match replay.end() {
         Some(end) => Ok((entries, end)),
         None => panic!("a replay that asks for nothing has ended"),
     }
+}
+
+/// What a killed process wrote may be in the device's cache only. It is about to be built upon, so
+/// it has to outlive a power cut from here on. Comes after the reading: a write that was still on
+/// its way may have landed just before it was read.
+fn keep(file: &File, journal: Option<&JournalFile>) -> Result<(), StartError> {
+    let path = journal.map(|journal| journal.path.display().to_string()).unwrap_or_default();
+    file.sync_data().map_err(broken(format_args!("flushing {path}")))
 }
 
 /// Fills as much of the buffer as the file has.
@@ -511,4 +618,155 @@ fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usi
         }
     }
     Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{Image, StaticConfigs};
+    use crate::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
+    use crate::journal::{Action, Entry, EntryKind, Journal, JournalOptions, Slot, file_name};
+    use crate::shell::scratch::Scratch;
+
+    const FILE_BYTES: u64 = 64 * 1024;
+
+    /// A journal file of one start with so many groups, and where the last of them is.
+    fn journal_file(incarnation: Incarnation, groups: i64) -> (Vec<u8>, u64) {
+        let mut journal = Journal::new(JournalOptions {
+            shard: ShardId(0),
+            lane: Lane::Flushed,
+            incarnation,
+            file_bytes: FILE_BYTES,
+            depth: 1,
+            group_bytes_max: JOURNAL_BLOCK_BYTES,
+            files_max: 2,
+        });
+        let mut content = vec![0; FILE_BYTES as usize];
+        let mut last = 0;
+        let Some(Action::PrepareFile { file, header, .. }) = journal.poll_action() else {
+            panic!("a journal begins with a file");
+        };
+        content[..header.as_slice().len()].copy_from_slice(header.as_slice());
+        journal.on_file_ready(file);
+        for base in 0..groups {
+            let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(0) };
+            let entry = Entry {
+                kind: EntryKind::Batch,
+                at,
+                base_offset: Offset(base),
+                next_offset: Offset(base + 1),
+                leader_epoch: LeaderEpoch(0),
+                payload: b"not looked at",
+            };
+            journal.append(&entry).unwrap();
+            while let Some(action) = journal.poll_action() {
+                if let Action::Write { position, group, buffer, .. } = action {
+                    last = position;
+                    let end = position as usize + buffer.as_slice().len();
+                    content[position as usize..end].copy_from_slice(buffer.as_slice());
+                    journal.on_written(group, buffer);
+                }
+            }
+        }
+        (content, last)
+    }
+
+    /// A start, as far as the journals are concerned.
+    fn start(root: &Path) -> Result<DataDirectory, StartError> {
+        let data = DataDirectory::open(root).unwrap();
+        let statics = StaticConfigs::new(BTreeMap::new());
+        let mut recovery = Recovery::new(&Image::default(), &statics, Vec::new(), Now::default());
+        replay(&data, &mut recovery)?;
+        data.make_journal_directory().unwrap();
+        Ok(data)
+    }
+
+    fn write_journal(data: &DataDirectory, content: &[u8]) -> PathBuf {
+        let name = file_name(Lane::Flushed, ShardId(0), Slot(0));
+        let path = data.make_journal_directory().unwrap().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// How far each start has read the journal of the first.
+    fn limits(data: &DataDirectory) -> Vec<u64> {
+        let chain = journal::Chain {
+            incarnation: Incarnation(1),
+            shard: ShardId(0),
+            lane: Lane::Flushed,
+            files: Vec::new(),
+        };
+        let records = data.journal_ends().unwrap().into_iter();
+        let limit = |(start, content): (Incarnation, Vec<u8>)| {
+            journal::limit(&[(start, Ends::decode(&content).unwrap())], &chain).unwrap().0
+        };
+        records.map(limit).collect()
+    }
+
+    #[test]
+    fn names_and_addresses_have_limits_of_their_own() {
+        let overrides = |hosts: &[&str]| hosts.iter().map(|host| ((*host).to_owned(), 3)).collect();
+        let found = addresses(&overrides(&["localhost", "10.0.0.2", "[::2]", "::ffff:9.9.9.9"]));
+        let found = found.unwrap();
+        for address in ["127.0.0.1", "10.0.0.2", "::2", "9.9.9.9"] {
+            assert_eq!(found.get(&address.parse::<IpAddr>().unwrap()), Some(&3), "{address}");
+        }
+        let error = addresses(&overrides(&["no such host"])).unwrap_err();
+        assert_eq!(error.status, ExitStatus::Usage);
+    }
+
+    #[test]
+    fn a_write_that_lands_after_a_start_has_read_stays_unread() {
+        let scratch = Scratch::new();
+        let (whole, last) = journal_file(Incarnation(1), 3);
+        let mut torn = whole.clone();
+        torn[last as usize + 100..].fill(0);
+        let first = write_journal(&start(scratch.path()).unwrap(), &torn);
+        assert_eq!(limits(&start(scratch.path()).unwrap()), [2]);
+        fs::write(&first, &whole).unwrap();
+        assert_eq!(limits(&start(scratch.path()).unwrap()), [2, 2]);
+        // A start that finds less than the ones before it is refused.
+        torn[last as usize - JOURNAL_BLOCK_BYTES..].fill(0);
+        fs::write(&first, &torn).unwrap();
+        assert_eq!(start(scratch.path()).unwrap_err().status, ExitStatus::Corrupt);
+    }
+
+    #[test]
+    fn what_an_earlier_start_has_read_must_be_known_once_it_has_written() {
+        let scratch = Scratch::new();
+        write_journal(&start(scratch.path()).unwrap(), &journal_file(Incarnation(1), 2).0);
+        let second = start(scratch.path()).unwrap();
+        let ends = second.make_journal_directory().unwrap().join("ends");
+        let good = fs::read(&ends).unwrap();
+        drop(second);
+        // Cut short by a crash, before anything else was written by that start.
+        fs::write(&ends, &good[..7]).unwrap();
+        let third = start(scratch.path()).unwrap();
+        assert_eq!(third.incarnation(), Incarnation(3));
+        write_journal(&third, &journal_file(Incarnation(3), 1).0);
+        drop(third);
+        assert!(start(scratch.path()).is_ok());
+        let ends = scratch.path().join("journal/00000000000000000003/ends");
+        for damage in [|path: &Path| fs::write(path, b"x"), |path: &Path| fs::remove_file(path)] {
+            let kept = fs::read(&ends).unwrap();
+            damage(&ends).unwrap();
+            let error = start(scratch.path()).unwrap_err();
+            assert_eq!(error.status, ExitStatus::Corrupt);
+            assert!(error.reason.contains("00000000000000000003/ends"), "{error}");
+            fs::write(&ends, kept).unwrap();
+        }
+        assert!(start(scratch.path()).is_ok());
+    }
+
+    #[test]
+    fn a_journal_with_holes_reads_as_one_with_zeroes() {
+        let scratch = Scratch::new();
+        let (content, _) = journal_file(Incarnation(1), 2);
+        let path = write_journal(&start(scratch.path()).unwrap(), &[]);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        file.set_len(FILE_BYTES).unwrap();
+        file.write_all_at(&content[..3 * JOURNAL_BLOCK_BYTES], 0).unwrap();
+        assert_eq!(sys::next_written(&file, FILE_BYTES - 1).unwrap(), None);
+        assert_eq!(limits(&start(scratch.path()).unwrap()), [2]);
+    }
 }

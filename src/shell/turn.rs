@@ -252,6 +252,9 @@ impl<E: Engine> Shard<E> {
                 Finished::Files(batch) => self.disk.on_batch(*batch, &self.background),
                 Finished::Read(done) => self.disk.on_read(done, &mut self.files, now),
                 Finished::JournalFile(made) => self.journal.on_made(made),
+                Finished::JournalFilled(filled) => {
+                    self.journal.on_filled(filled, &mut self.ring, &self.background);
+                }
             }
         }
         self.journal.tell(&mut self.engine, now);

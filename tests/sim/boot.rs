@@ -8,7 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use ringmain::catalog::{Catalog, Endpoint, Record, StaticConfigs, TopicCreation, frame};
 use ringmain::ids::{Incarnation, NodeId, Offset, ShardId, TopicPartition};
-use ringmain::journal::{self, FileHeader, HeaderFault, Lane, PlanFault, Replay, ReplayedEntry};
+use ringmain::journal::{
+    self, Ends, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay, ReplayEnd,
+    ReplayedEntry,
+};
 use ringmain::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name, parse_file_name};
 use ringmain::shard::owner::{OwnerOptions, ShardCheckpoint};
 use ringmain::shard::recovery::{Recovery, RecoveryNote};
@@ -24,6 +27,8 @@ use super::mutant::Mutant;
 const NODE: NodeId = NodeId(1);
 /// Read size of replay. Small, so that groups and entries straddle the pieces.
 const READ_BYTES: usize = 4 * 4096;
+/// How far a start has read the journals of earlier ones; lies beside its own journal files.
+const ENDS: &str = "ends";
 
 /// What every start of a run has in common, and what may differ from start to start.
 #[derive(Clone, Debug)]
@@ -75,6 +80,8 @@ pub(crate) struct BootReport {
     pub(crate) notes: Vec<RecoveryNote>,
     pub(crate) entries: usize,
     pub(crate) chains: usize,
+    /// Chains that an earlier start has read already.
+    pub(crate) limited: usize,
     pub(crate) truncated: usize,
     pub(crate) deleted: usize,
     pub(crate) rebuilt: usize,
@@ -134,9 +141,11 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
         connections: ConnectionLimits {
             count_max: 1000,
             per_address_max: 1000,
+            of_address: BTreeMap::new(),
             idle_max: Duration::from_secs(600),
             creation_rate_max: None,
         },
+        queued_bytes_max: usize::MAX,
         node: NODE,
         log_dir: "/data".to_owned(),
         auto_create: false,
@@ -357,6 +366,9 @@ fn replay_journals(
             continue;
         }
         for name in disk.list(&format!("journal/{start}"))? {
+            if name == ENDS {
+                continue;
+            }
             let path = format!("journal/{start}/{name}");
             let inode = disk.open(&path)?;
             files.push((path, inode));
@@ -371,6 +383,11 @@ fn replay_journals(
         judge(fault, &files, disk)?;
     }
     report.chains += plan.chains.len();
+    let records = match options.mutant {
+        Some(Mutant::EndsIgnored) => Vec::new(),
+        _ => ends_of_earlier_starts(disk, incarnation, &files)?,
+    };
+    let mut ends = Ends::default();
     let mut at = 0;
     while let Some(first) = plan.chains.get(at) {
         let same = plan.chains[at..].iter().take_while(|c| c.incarnation == first.incarnation);
@@ -379,7 +396,11 @@ fn replay_journals(
         for chain in chains {
             let (lane, shard) = (chain.lane, chain.shard);
             let known = format!("{}/{lane}-{shard}", chain.incarnation);
-            let (entries, lost) = read_chain(disk, chain, &files)?;
+            let limit = journal::limit(&records, &chain);
+            report.limited += usize::from(limit.is_some());
+            let (entries, end) = read_chain(disk, chain.clone(), limit, &files)?;
+            ends.note(&chain, end.last);
+            let lost = end.lost;
             report.told.push(format!("{known}: {} entries, lost {lost:?}", entries.len()));
             if let Some(lost) = lost {
                 if lane == Lane::Flushed {
@@ -397,7 +418,37 @@ fn replay_journals(
         }
         recovery.end_incarnation();
     }
+    if !ends.is_empty() {
+        let directory = journal_directory(incarnation);
+        let file = disk.create(&format!("{directory}/{ENDS}"), true)?;
+        disk.write(file, 0, &ends.encode())?;
+        disk.sync(file)?;
+        disk.sync_directory(&directory)?;
+    }
     Ok(())
+}
+
+/// How far each earlier start has read the journals before it.
+fn ends_of_earlier_starts(
+    disk: &mut Disk,
+    incarnation: Incarnation,
+    files: &[(String, Inode)],
+) -> Result<Vec<(Incarnation, Ends)>, BootFault> {
+    let mut records = Vec::new();
+    for start in disk.list("journal")? {
+        let Some(reader) = start.parse().ok().filter(|found: &u64| *found < incarnation.0) else {
+            continue;
+        };
+        let is_used = files.iter().any(|(path, _)| path.contains(&format!("/{start}/")));
+        let content = read_or_empty(disk, &format!("journal/{start}/{ENDS}"))?;
+        match Ends::decode(&content) {
+            Ok(ends) => records.push((Incarnation(reader), ends)),
+            // It had found no journals, or ended while it wrote this down.
+            Err(_) if content.is_empty() || !is_used => {}
+            Err(fault) => return Err(refused(format_args!("ends of start {start}: {fault}"))),
+        }
+    }
+    Ok(records)
 }
 
 fn judge(fault: &PlanFault, files: &[(String, Inode)], disk: &Disk) -> Result<(), BootFault> {
@@ -413,16 +464,17 @@ fn judge(fault: &PlanFault, files: &[(String, Inode)], disk: &Disk) -> Result<()
     }
 }
 
-type ChainRead = (Vec<ReplayedEntry>, Option<journal::Lost>);
+type ChainRead = (Vec<ReplayedEntry>, ReplayEnd);
 
 fn read_chain(
     disk: &mut Disk,
     chain: journal::Chain,
+    limit: Option<GroupSequence>,
     files: &[(String, Inode)],
 ) -> Result<ChainRead, BootFault> {
     let mut touched: Vec<usize> = Vec::new();
     let mut entries = Vec::new();
-    let mut replay = Replay::new(chain, READ_BYTES);
+    let mut replay = Replay::new(chain, READ_BYTES).until(limit);
     loop {
         while let Some(entry) = replay.poll_entry() {
             entries.push(entry);
@@ -431,10 +483,12 @@ fn read_chain(
         let (_, inode) = files[request.file];
         if !touched.contains(&request.file) {
             touched.push(request.file);
-            disk.sync(inode)?;
         }
         replay.on_read(&Bytes::from(disk.read(inode, request.position, request.bytes)));
     }
+    for file in touched {
+        disk.sync(files[file].1)?;
+    }
     let end = replay.end().expect("a replay that asks for nothing has ended");
-    Ok((entries, end.lost))
+    Ok((entries, end))
 }

@@ -1091,6 +1091,8 @@ impl World {
         self.coverage.hit("starts");
         self.start_crashes = 0;
         self.coverage.add("journal entries are replayed", report.entries as u64);
+        self.coverage
+            .add("journals are read as far as an earlier start did", report.limited as u64);
         self.coverage.add("files are cut at a start", report.truncated as u64);
         self.coverage.add("files are removed at a start", report.deleted as u64);
         self.coverage.add("indexes are rebuilt", report.rebuilt as u64);

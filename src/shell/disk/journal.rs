@@ -10,17 +10,24 @@
 //! Where the file system has no direct I/O the same operations run buffered; `RWF_DSYNC` then means
 //! write and flush, on a kernel worker.
 //!
+//! The first file of a lane is not filled to its end before it is used: a start would wait for it. It
+//! is filled by steps, well ahead of the groups, and a group that catches up waits. What was never
+//! filled is a hole to the next start's replay, which reads no hole. Every later file is filled while
+//! the one before it is written.
+//!
 //! The files of one start lie in a directory of their own (`journal/<incarnation>/`), so that a
 //! start never touches the files it replays.
 //!
-//! Invariant: a write's buffer and file live in `writes` from submission to completion.
+//! Invariants
+//! - A write's buffer and file live in `writes` from submission to completion.
+//! - A group is only written to what is filled, and a filling step writes only behind that.
 #![allow(unsafe_code)]
 
 use std::collections::BTreeMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -41,6 +48,10 @@ use crate::time::Now;
 
 /// Bytes of one write while a file is filled.
 const FILL_BYTES: usize = 1024 * 1024;
+/// The longest step by which a first file is filled.
+const STEP_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// A first file is filled by so many steps or more.
+const STEPS_MIN: u64 = 8;
 
 /// How journal files are made and written.
 #[derive(Clone, Copy, Debug)]
@@ -51,17 +62,52 @@ pub(crate) struct JournalOptions {
     pub direct: bool,
 }
 
+impl JournalOptions {
+    /// How far the groups in a first file are ahead of its end at least.
+    fn step_bytes(&self) -> u64 {
+        let step = (self.file_bytes / STEPS_MIN).min(STEP_BYTES_MAX);
+        step.next_multiple_of(JOURNAL_BLOCK_BYTES as u64)
+    }
+}
+
 /// What making a journal file came to.
 pub(crate) struct JournalFileMade {
     lane: Lane,
     slot: Slot,
     number: FileNumber,
-    result: Result<Arc<File>, DiskError>,
+    result: Result<Prepared, DiskError>,
+}
+
+/// What a step of filling a first file came to: up to where it is filled.
+pub(crate) struct JournalFileFilled {
+    lane: Lane,
+    slot: Slot,
+    result: Result<u64, DiskError>,
+}
+
+/// A file that is ready.
+struct Prepared {
+    file: Arc<File>,
+    filled: u64,
+}
+
+/// A file in use.
+struct JournalFile {
+    file: Arc<File>,
+    /// Up to where.
+    filled: u64,
+    /// A step is under way.
+    filling: bool,
+    /// Writes behind what is filled.
+    waiting: Vec<u32>,
+    /// It cannot be filled any further.
+    failed: Option<DiskError>,
 }
 
 /// A write in the ring.
 struct Write {
     lane: Lane,
+    slot: Slot,
     group: GroupSequence,
     buffer: GroupBuffer,
     file: Arc<File>,
@@ -82,7 +128,7 @@ struct Ended {
 pub(crate) struct JournalFiles {
     place: Arc<Place>,
     options: JournalOptions,
-    files: BTreeMap<(bool, u32), Arc<File>>,
+    files: BTreeMap<(bool, u32), JournalFile>,
     writes: Vec<Option<Write>>,
     free: Vec<u32>,
     ended: Vec<Ended>,
@@ -133,17 +179,18 @@ impl JournalFiles {
         self.outstanding += 1;
         match action {
             Action::PrepareFile { slot, file: number, create, header } => {
-                let open = self.files.get(&key(lane, slot)).cloned();
+                let open = self.files.get(&key(lane, slot)).map(|open| Arc::clone(&open.file));
                 let (place, options) = (Arc::clone(&self.place), self.options);
                 background.run(move || {
-                    let result = prepare(&place, options, lane, slot, create, open, &header);
+                    let order = Order { lane, slot, number, create };
+                    let result = prepare(&place, options, order, open, &header);
                     Finished::JournalFile(JournalFileMade { lane, slot, number, result })
                 });
             }
             Action::Write { slot, file: _, position, group, buffer } => {
-                let file = self.files.get(&key(lane, slot)).cloned();
+                let file = self.files.get(&key(lane, slot)).map(|open| Arc::clone(&open.file));
                 let file = file.expect("a group goes to a file that was made ready");
-                let write = Write { lane, group, buffer, file, position, done: 0 };
+                let write = Write { lane, slot, group, buffer, file, position, done: 0 };
                 let index = match self.free.pop() {
                     Some(index) => index,
                     None => {
@@ -152,8 +199,58 @@ impl JournalFiles {
                     }
                 };
                 self.writes[index as usize] = Some(write);
-                self.submit(index, ring);
+                self.submit_filled(index, ring, background);
             }
+        }
+    }
+
+    /// Submits a write if its place is filled, or else once it is.
+    fn submit_filled(&mut self, index: u32, ring: &mut Ring, background: &Background<Finished>) {
+        let write = self.writes[index as usize].as_ref().expect("a write under way has its place");
+        let (lane, slot) = (write.lane, write.slot);
+        let end = write.position + write.buffer.as_slice().len() as u64;
+        let open = self.files.get_mut(&key(lane, slot)).expect("a file stays open");
+        let step = self.options.step_bytes();
+        let is_filled = end <= open.filled;
+        let is_close = open.filled < self.options.file_bytes && end + step > open.filled;
+        if is_close && !open.filling && open.failed.is_none() {
+            open.filling = true;
+            let (file, from) = (Arc::clone(&open.file), open.filled);
+            let to = (from + step).min(self.options.file_bytes);
+            background.run(move || {
+                let result = fill(&file, from, to).and_then(|()| file.sync_data());
+                let result = result.map(|()| to).map_err(|error| {
+                    disk_error(format_args!("filling a journal file up to byte {to}"), &error)
+                });
+                Finished::JournalFilled(JournalFileFilled { lane, slot, result })
+            });
+        }
+        match &open.failed {
+            _ if is_filled => self.submit(index, ring),
+            Some(error) => {
+                let result = Err(error.clone());
+                self.end(index, result);
+            }
+            None => open.waiting.push(index),
+        }
+    }
+
+    /// A step of filling ended.
+    pub(crate) fn on_filled(
+        &mut self,
+        filled: JournalFileFilled,
+        ring: &mut Ring,
+        background: &Background<Finished>,
+    ) {
+        let JournalFileFilled { lane, slot, result } = filled;
+        let open = self.files.get_mut(&key(lane, slot)).expect("a file stays open");
+        open.filling = false;
+        match result {
+            Ok(end) => open.filled = end,
+            Err(error) => open.failed = Some(error),
+        }
+        for index in std::mem::take(&mut open.waiting) {
+            self.submit_filled(index, ring, background);
         }
     }
 
@@ -198,7 +295,11 @@ impl JournalFiles {
             }
             errno => failed(io::Error::from_raw_os_error(-errno)),
         };
-        let write = self.writes[index as usize].take().expect("checked above");
+        self.end(index, result);
+    }
+
+    fn end(&mut self, index: u32, result: Result<(), DiskError>) {
+        let write = self.writes[index as usize].take().expect("a write under way has its place");
         self.free.push(index);
         let Write { lane, group, buffer, .. } = write;
         self.ended.push(Ended { lane, group, buffer, result });
@@ -207,8 +308,10 @@ impl JournalFiles {
     /// A file was made, or not.
     pub(crate) fn on_made(&mut self, made: JournalFileMade) {
         let JournalFileMade { lane, slot, number, result } = made;
-        let result = result.map(|file| {
-            self.files.insert(key(lane, slot), file);
+        let result = result.map(|Prepared { file, filled }| {
+            let (filling, waiting, failed) = (false, Vec::new(), None);
+            let open = JournalFile { file, filled, filling, waiting, failed };
+            self.files.insert(key(lane, slot), open);
         });
         self.made.push((lane, number, result));
     }
@@ -225,25 +328,39 @@ impl JournalFiles {
     }
 }
 
-/// Makes a file ready: there, filled, its name durable, its header on stable storage.
+/// Which file to make ready.
+struct Order {
+    lane: Lane,
+    slot: Slot,
+    number: FileNumber,
+    create: bool,
+}
+
+/// Makes a file ready: there, its blocks reserved, filled as far as it has to be, its name durable,
+/// its header on stable storage.
 fn prepare(
     place: &Place,
     options: JournalOptions,
-    lane: Lane,
-    slot: Slot,
-    create: bool,
+    order: Order,
     open: Option<Arc<File>>,
     header: &GroupBuffer,
-) -> Result<Arc<File>, DiskError> {
+) -> Result<Prepared, DiskError> {
+    let Order { lane, slot, number, create } = order;
     let directory = data_directory::journal_directory(&place.root, place.incarnation);
     let path = directory.join(file_name(lane, place.shard, slot));
-    let attempt = || -> io::Result<Arc<File>> {
+    let attempt = || -> io::Result<Prepared> {
         let file = match open {
             Some(file) => file,
             None => Arc::new(open_file(&path, create, options.direct)?),
         };
+        let mut filled = options.file_bytes;
         if create {
-            fill(&file, options.file_bytes)?;
+            // Without blocks of its own a file could find the device full half-way.
+            let is_reserved = sys::allocate(&file, options.file_bytes)?;
+            if is_reserved && number == FileNumber(1) {
+                filled = options.step_bytes();
+            }
+            fill(&file, 0, filled)?;
         }
         file.write_all_at(header.as_slice(), 0)?;
         if create {
@@ -253,7 +370,7 @@ fn prepare(
         } else {
             file.sync_data()?;
         }
-        Ok(file)
+        Ok(Prepared { file, filled })
     };
     attempt().map_err(|error| {
         if create && let Err(error) = std::fs::remove_file(&path) {
@@ -275,27 +392,19 @@ fn open_file(path: &Path, create: bool, direct: bool) -> io::Result<File> {
     options.open(path)
 }
 
-/// Writes zeroes over the whole length, so that later writes change no metadata: a flush then
-/// costs one device write instead of a commit of the file system's own journal.
-fn fill(file: &File, length: u64) -> io::Result<()> {
-    sys::allocate(file, length)?;
+/// Writes zeroes over a range, so that later writes change no metadata: a flush then costs one
+/// device write instead of a commit of the file system's own journal.
+fn fill(file: &File, from: u64, to: u64) -> io::Result<()> {
     let zeroes = vec![0; FILL_BYTES + JOURNAL_BLOCK_BYTES];
     let start = zeroes.as_ptr().align_offset(JOURNAL_BLOCK_BYTES);
     let zeroes = &zeroes[start..start + FILL_BYTES];
-    let mut position = 0;
-    while position < length {
-        let count = FILL_BYTES.min((length - position) as usize);
+    let mut position = from;
+    while position < to {
+        let count = FILL_BYTES.min((to - position) as usize);
         file.write_all_at(&zeroes[..count], position)?;
         position += count as u64;
     }
     Ok(())
-}
-
-/// Makes the directory of this start's journal files, and its name durable.
-pub(crate) fn make_directory(root: &Path, incarnation: crate::ids::Incarnation) -> io::Result<()> {
-    let directory = data_directory::journal_directory(root, incarnation);
-    DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-    data_directory::sync_directory(&root.join("journal"))
 }
 
 /// Whether files below this directory take direct I/O.

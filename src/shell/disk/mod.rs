@@ -26,7 +26,7 @@ use bytes::Bytes;
 pub(super) use error::disk_error;
 pub(super) use janitor::Janitor;
 pub(super) use journal::{
-    JournalFileMade, JournalFiles, JournalOptions, make_directory, takes_direct_writes,
+    JournalFileFilled, JournalFileMade, JournalFiles, JournalOptions, takes_direct_writes,
 };
 
 use self::segments::PartitionFiles;

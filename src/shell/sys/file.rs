@@ -154,14 +154,27 @@ pub(crate) fn open_in(directory: &File, name: &str) -> io::Result<File> {
     }
 }
 
-/// Reserves the blocks of a file, so that a full device says so now.
-pub(crate) fn allocate(file: &File, length: u64) -> io::Result<()> {
+/// Reserves the blocks of a file, so that a full device says so now. False where the file system
+/// cannot: zeroes written over the whole length then do the same.
+pub(crate) fn allocate(file: &File, length: u64) -> io::Result<bool> {
     // SAFETY: no pointers.
     let result = unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length as i64) };
     match checked(result.into()) {
-        // Not every file system can; the zeroes written afterwards then do the same.
-        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(()),
-        other => other.map(drop),
+        Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => Ok(false),
+        other => other.map(|_| true),
+    }
+}
+
+/// Where the next bytes are that were ever written, from `position` on; `None` if there are none up
+/// to the end. Where the file system keeps no account of it, everything was written.
+pub(crate) fn next_written(file: &File, position: u64) -> io::Result<Option<u64>> {
+    // SAFETY: no pointers.
+    let result = unsafe { libc::lseek(file.as_raw_fd(), position as i64, libc::SEEK_DATA) };
+    match checked(result) {
+        Ok(found) => Ok(Some(found as u64)),
+        Err(error) if error.raw_os_error() == Some(libc::ENXIO) => Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Some(position)),
+        Err(error) => Err(error),
     }
 }
 

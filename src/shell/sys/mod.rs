@@ -9,11 +9,12 @@ mod process;
 mod socket;
 
 pub(super) use file::{
-    Reading, allocate, is_cached, open_in, read_if_cached, space_of, write_gathered,
+    Reading, allocate, is_cached, next_written, open_in, read_if_cached, space_of, write_gathered,
 };
 pub(super) use process::{
     ignore_broken_pipes, keep_files_private, kernel_release, lock_limit, monotonic_nanos,
-    open_files_limit, probe_ring, raise_open_files, realtime_millis, tune_allocator,
+    open_files_limit, probe_ring, raise_open_files, realtime_millis, register_barrier,
+    tune_allocator,
 };
 pub(super) use socket::{
     Sent, bind, eventfd, keep_alive, listen, local_address, peer_address, send_file, send_gather,

@@ -81,6 +81,14 @@ pub(crate) fn kernel_release() -> String {
         .unwrap_or_else(|_| "unknown".to_owned())
 }
 
+/// Registers for the memory barrier that an executor uses when it parks. With a single thread that
+/// costs nothing; with several the kernel waits for every processor first, 10 ms and more.
+pub(crate) fn register_barrier() {
+    const REGISTER_PRIVATE_EXPEDITED: libc::c_int = 16;
+    // SAFETY: no pointers. A kernel that cannot says so again where it matters.
+    unsafe { libc::syscall(libc::SYS_membarrier, REGISTER_PRIVATE_EXPEDITED, 0, 0) };
+}
+
 /// Tries to make the smallest ring, as the kernel sees it: what glommio would meet with a panic
 /// comes back as a value.
 pub(crate) fn probe_ring() -> io::Result<()> {
