@@ -166,7 +166,8 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
     let shards = settings.shards.unwrap_or(u16::try_from(cores).unwrap_or(u16::MAX));
     let journal_files = settings.journal_files as usize;
     boot::check_descriptors(usize::from(shards), journal_files)?;
-    let data = DataDirectory::open(&settings.log_dir).map_err(|error| {
+    let journals = settings.journal_path.as_deref();
+    let data = DataDirectory::open_with(&settings.log_dir, journals).map_err(|error| {
         let status = match error {
             OpenError::Locked(_) => ExitStatus::Locked,
             _ => ExitStatus::DataDirectory,
@@ -193,7 +194,7 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
     let seeds = restore::seeds(&settings, &options.data, shards, &mut random, clock::now())?;
     info!(shards, cores = ?options.cpus, partitions = restore::partition_count(&seeds), "shards");
     info!(
-        directory = %options.data.root().display(),
+        directory = %options.data.journals().display(),
         start = %options.data.incarnation(),
         journal_file_mib = settings.journal_file_bytes >> 20,
         journal_files_max = settings.journal_files,

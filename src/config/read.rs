@@ -152,7 +152,9 @@ impl Reading {
             max_connections_per_ip: self.number("max.connections.per.ip"),
             max_connections_per_ip_overrides,
             max_connection_creation_rate: self.number("max.connection.creation.rate"),
-            queued_max_request_bytes: self.optional_number("queued.max.request.bytes"),
+            queued_max_request_bytes: self
+                .optional_number("queued.max.request.bytes")
+                .filter(|bytes| *bytes > 0),
             fetch_max_bytes: self.number("fetch.max.bytes"),
             fetch_session_slots: self.number("max.incremental.fetch.session.cache.slots"),
             max_request_partition_size_limit: self.number("max.request.partition.size.limit"),
@@ -381,6 +383,14 @@ impl Reading {
             && !crate::catalog::is_cluster_id(&id)
         {
             self.refuse("ringmain.cluster.id", "must be 22 characters of URL-safe base64");
+        }
+        let queued: u64 = self.number("queued.max.request.bytes");
+        let request: u64 = self.number("socket.request.max.bytes");
+        if (1..request).contains(&queued) {
+            self.refuse(
+                "queued.max.request.bytes",
+                format!("must be at least socket.request.max.bytes ({request})"),
+            );
         }
         let block = JOURNAL_BLOCK_BYTES as u64;
         if !self.number::<u64>("ringmain.journal.file.bytes").is_multiple_of(block) {

@@ -240,7 +240,7 @@ fn the_same_journal_of_another_incarnation_shard_or_file_is_never_read() {
     let key = (LANE, Slot(0));
     let original = FileHeader::parse(&disk.files[&key]).unwrap();
     let others = [
-        FileHeader { incarnation: crate::ids::Incarnation(2), ..original },
+        FileHeader { incarnation: Incarnation(2), ..original },
         FileHeader { shard: crate::ids::ShardId(1), ..original },
         FileHeader { lane: Lane::Unflushed, ..original },
         FileHeader {

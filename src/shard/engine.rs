@@ -66,6 +66,11 @@ pub trait Engine {
     fn next_deadline(&self) -> Option<Instant>;
     /// The next thing to do, in order; `None` when there is nothing more for now.
     fn poll_action(&mut self) -> Option<Action<Self::Message>>;
+    /// Whether the next start needs the journals of this one or of earlier ones. Asked once, when
+    /// nothing is under way any more.
+    fn needs_journals(&self) -> bool {
+        true
+    }
     /// False while memory budgets are spent: the host then reads from no socket until it is true
     /// again.
     fn may_read(&self) -> bool;

@@ -116,7 +116,7 @@ impl Shard {
             Controller::new(catalog, shard_count, log_bytes, Prng::new(seed))
         });
         Shard {
-            connections: Connections::new(options.connections),
+            connections: Connections::new(options.connections.clone()),
             requests: Requests::default(),
             sessions: SessionCache::new(options.owner.shard, options.fetch_sessions_max),
             producer_ids: ProducerIds::default(),
@@ -614,6 +614,10 @@ impl Engine for Shard {
             self.owner.flush_turn(&mut self.outbox);
         }
         self.outbox.actions.pop_front()
+    }
+
+    fn needs_journals(&self) -> bool {
+        self.owner.needs_journals()
     }
 
     fn may_read(&self) -> bool {

@@ -11,6 +11,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -133,8 +134,10 @@ pub struct Running {
     switch: Arc<StopSwitch>,
     executors: Vec<ExecutorJoinHandle<()>>,
     watchdog: Watchdog,
-    /// Keeps the data directory locked.
-    _data: Arc<DataDirectory>,
+    /// Shards that ended and left nothing to their journals.
+    settled: Arc<AtomicUsize>,
+    /// Locked as long as this is there.
+    data: Arc<DataDirectory>,
 }
 
 impl Running {
@@ -147,6 +150,7 @@ impl Running {
     /// Waits until every shard has ended.
     pub fn join(self) -> ExitStatus {
         let mut status = ExitStatus::Stopped;
+        let count = self.executors.len();
         for executor in self.executors {
             if let Err(error) = executor.join() {
                 error!(%error, "a shard did not end in order");
@@ -154,6 +158,13 @@ impl Running {
             }
         }
         self.watchdog.stop();
+        // The checkpoints have everything: the next start need not read the journals.
+        if status == ExitStatus::Stopped
+            && self.settled.load(Ordering::SeqCst) == count
+            && let Err(error) = self.data.retire_journals()
+        {
+            warn!(%error, "cannot remove journals that are not needed; the next start reads them");
+        }
         status
     }
 }
@@ -197,12 +208,12 @@ where
     data.make_journal_directory().and_then(|_| data.sync_journals()).map_err(|error| {
         failed(ExitStatus::DataDirectory, format_args!("making the journal directory: {error}"))
     })?;
-    let direct = disk::takes_direct_writes(&root.join("journal"));
+    let direct = disk::takes_direct_writes(data.journals());
     if !direct {
         warn!(
             "the file system of {} has no direct I/O: every group commit costs a flush on a kernel \
-             worker; put the data directory on ext4 or XFS",
-            root.display()
+             worker; put it on ext4 or XFS",
+            data.journals().display()
         );
     }
     let (address, sockets) = bind_all(listen, count)?;
@@ -218,6 +229,7 @@ where
     let make = Arc::new(make);
     let (reports, reported) = channel();
     let janitor = Janitor::default();
+    let settled = Arc::new(AtomicUsize::new(0));
     let mut pulses = Vec::new();
     let mut gates = Vec::new();
     let mut executors = Vec::new();
@@ -226,6 +238,7 @@ where
         let (gate, opened) = channel();
         let place = Place {
             root: root.clone(),
+            journals: data.journals().to_owned(),
             shard: ShardId(shard as u16),
             incarnation: data.incarnation(),
             janitor: janitor.clone(),
@@ -244,6 +257,7 @@ where
             // Only `Sync` things may be captured by reference in the executor's future.
             opened: Mutex::new(opened),
             switch: Arc::clone(&switch),
+            settled: Arc::clone(&settled),
         };
         let make = Arc::clone(&make);
         let executor = LocalExecutorBuilder::new(Placement::Fenced(online.clone()))
@@ -282,7 +296,7 @@ where
     all(|report| matches!(report, Report::Listening))?;
     let watchdog = Watchdog::start(pulses, doors)
         .map_err(|error| failed(ExitStatus::Start, format_args!("the watchdog: {error}")))?;
-    Ok(Running { address, switch, executors, watchdog, _data: data })
+    Ok(Running { address, switch, executors, watchdog, settled, data })
 }
 
 /// Starts, serves until a signal asks to stop, and returns the status to exit with.
@@ -390,6 +404,7 @@ struct Seed<M> {
     reports: Sender<Report>,
     opened: Mutex<Receiver<()>>,
     switch: Arc<StopSwitch>,
+    settled: Arc<AtomicUsize>,
 }
 
 impl<M: Send + 'static> Seed<M> {
@@ -434,6 +449,9 @@ impl<M: Send + 'static> Seed<M> {
         let _ = reports.send(report);
         drop(reports);
         hot::run(&mut grown, &|| switch.is_asked()).await;
+        if !grown.needs_journals() {
+            self.settled.fetch_add(1, Ordering::SeqCst);
+        }
         grown.mesh.door().close();
     }
 

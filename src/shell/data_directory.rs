@@ -8,6 +8,8 @@
 //! - `checkpoint/<incarnation>-<shard>`: what a shard of one start knew to be durable
 //! - `journal/<incarnation>/`: the journal files of one start, and in `ends` how far it has read
 //!   those of the starts before it
+//! - `journal.id`: there while the journals lie elsewhere (`ringmain.journal.path`), and the same as
+//!   in that directory, which has a `.lock` too
 //! - `<topic>-<partition>/`: Kafka's segment files, `partition.metadata`, `leader-epoch-checkpoint`
 //! - `<anything>-delete/`, here and in `journal`: about to be unlinked. The name does not repeat the
 //!   topic's, which may be so long that nothing fits behind it.
@@ -16,7 +18,7 @@
 //! directory flushed: after a power cut there is the old one or the new one.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
@@ -26,6 +28,8 @@ use crate::shell::sys;
 
 /// Version of the layout that this program writes.
 const LAYOUT_VERSION: u32 = 1;
+/// Says that a journal directory outside of the data directory belongs to it; lies in both.
+const JOURNAL_ID: &str = "journal.id";
 /// Suffix of a partition directory that is being removed, as Kafka spells it.
 pub const DELETED_SUFFIX: &str = "-delete";
 /// Suffix of a file that is about to replace another.
@@ -47,6 +51,8 @@ pub enum OpenError {
         /// Version found.
         found: String,
     },
+    /// The journals are not where they should be.
+    Journals(String),
     /// Something of it cannot be read or made.
     Broken {
         /// What was tried.
@@ -69,6 +75,7 @@ impl std::fmt::Display for OpenError {
                 "the data directory has layout version {found}, newer than {LAYOUT_VERSION}; \
                  run the version of ringmain that made it, or a later one"
             ),
+            OpenError::Journals(reason) => f.write_str(reason),
             OpenError::Broken { operation, reason } => write!(f, "{operation}: {reason}"),
         }
     }
@@ -84,9 +91,10 @@ fn broken(operation: impl std::fmt::Display) -> impl FnOnce(io::Error) -> OpenEr
 #[derive(Debug)]
 pub struct DataDirectory {
     root: PathBuf,
+    journals: PathBuf,
     incarnation: Incarnation,
-    /// Held, not read.
-    _lock: File,
+    /// Held, not read; that of a journal directory elsewhere is the second.
+    _locks: (File, Option<File>),
 }
 
 /// A partition directory found at the boot.
@@ -142,26 +150,16 @@ impl DataDirectory {
     /// Makes the directory if needed (readable by its owner only), locks it, checks its version,
     /// removes what an interrupted removal or replacement left, and counts this start durably.
     pub fn open(root: &Path) -> Result<DataDirectory, OpenError> {
+        DataDirectory::open_with(root, None)
+    }
+
+    /// The same with the journals in a directory of their own, `ringmain.journal.path`. Which one
+    /// that is may change after an orderly stop only, when no journal is needed; otherwise a
+    /// directory that is not the one it was is refused.
+    pub fn open_with(root: &Path, elsewhere: Option<&Path>) -> Result<DataDirectory, OpenError> {
         let shown = root.display();
         sys::keep_files_private();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(root)
-            .map_err(broken(format_args!("making the data directory {shown}")))?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(root.join(".lock"))
-            .map_err(broken(format_args!("opening the lock of {shown}")))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(OpenError::Locked(root.to_owned())),
-            Err(TryLockError::Error(error)) => {
-                return Err(broken(format_args!("locking {shown}"))(error));
-            }
-        }
+        let lock = make_and_lock(root)?;
         check_version(root)?;
         for name in ["catalog", "checkpoint", "journal"] {
             let path = root.join(name);
@@ -171,15 +169,41 @@ impl DataDirectory {
                 .create(&path)
                 .map_err(broken(format_args!("making {}", path.display())))?;
         }
-        remove_leftovers(root).map_err(broken(format_args!("cleaning up {shown}")))?;
+        let inside = root.join("journal");
+        let (journals, journal_lock) = match elsewhere {
+            Some(path) if !is_same(path, &inside) => {
+                if is_same(path, root) {
+                    return Err(OpenError::Journals(format!(
+                        "ringmain.journal.path is the data directory {shown} itself; leave it out, \
+                         or give another directory"
+                    )));
+                }
+                let lock = make_and_lock(path)?;
+                (path.to_owned(), Some(lock))
+            }
+            _ => (inside.clone(), None),
+        };
+        bind_journals(root, &inside, journal_lock.is_some().then_some(journals.as_path()))?;
+        remove_leftovers(root, &journals).map_err(broken(format_args!("cleaning up {shown}")))?;
         let incarnation = count_start(root)?;
-        Ok(DataDirectory { root: root.to_owned(), incarnation, _lock: lock })
+        Ok(DataDirectory {
+            root: root.to_owned(),
+            journals,
+            incarnation,
+            _locks: (lock, journal_lock),
+        })
     }
 
     /// Where it is.
     #[must_use]
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Where the journals of all starts are.
+    #[must_use]
+    pub fn journals(&self) -> &Path {
+        &self.journals
     }
 
     /// Which start this is.
@@ -216,9 +240,9 @@ impl DataDirectory {
     }
 
     /// All journal files of earlier starts, in order of incarnation and name.
-    pub fn journals(&self) -> Result<Vec<FoundJournal>, OpenError> {
+    pub fn journal_files(&self) -> Result<Vec<FoundJournal>, OpenError> {
         let mut found = Vec::new();
-        for (name, directory) in entries(&self.root.join("journal"))? {
+        for (name, directory) in entries(&self.journals)? {
             let Some(incarnation) = parse_incarnation(&name) else { continue };
             for (name, path) in entries(&directory)? {
                 if name == ENDS {
@@ -239,7 +263,7 @@ impl DataDirectory {
     /// incarnation.
     pub fn journal_ends(&self) -> Result<Vec<(Incarnation, Vec<u8>)>, OpenError> {
         let mut found = Vec::new();
-        for (name, directory) in entries(&self.root.join("journal"))? {
+        for (name, directory) in entries(&self.journals)? {
             let Some(incarnation) = parse_incarnation(&name) else { continue };
             let path = directory.join(ENDS);
             if path.exists() {
@@ -268,14 +292,29 @@ impl DataDirectory {
     /// Makes the directory of this start's journal files, if it is not there. Its name is durable
     /// after [`sync_journals`](DataDirectory::sync_journals).
     pub(super) fn make_journal_directory(&self) -> io::Result<PathBuf> {
-        let directory = journal_directory(&self.root, self.incarnation);
+        let directory = journal_directory(&self.journals, self.incarnation);
         DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
         Ok(directory)
     }
 
     /// Makes the name of this start's journal directory durable.
     pub(super) fn sync_journals(&self) -> io::Result<()> {
-        sync_directory(&self.root.join("journal"))
+        sync_directory(&self.journals)
+    }
+
+    /// Removes the journals of all starts: everything in them is in the segments, and the
+    /// checkpoints say so. From here on they may be elsewhere at the next start.
+    pub(super) fn retire_journals(&self) -> io::Result<()> {
+        remove_journals(&self.journals, |_| true)?;
+        // That of the data directory first: alone, the other one binds nothing.
+        for directory in [&self.root, &self.journals] {
+            match fs::remove_file(directory.join(JOURNAL_ID)) {
+                Ok(()) => sync_directory(directory)?,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// The catalog's snapshot and log; empty where there is none yet.
@@ -308,8 +347,35 @@ pub(super) fn deleted_name(at: TopicPartition) -> String {
 
 /// The directory of the journal files of one start.
 #[must_use]
-pub fn journal_directory(root: &Path, incarnation: Incarnation) -> PathBuf {
-    root.join("journal").join(format!("{:020}", incarnation.0))
+pub fn journal_directory(journals: &Path, incarnation: Incarnation) -> PathBuf {
+    journals.join(format!("{:020}", incarnation.0))
+}
+
+/// Removes the journals of the starts that are to go. A start's journals go under another name
+/// first: half of their files would be taken for journals that have lost the other half. The oldest
+/// start goes first.
+pub(super) fn remove_journals(
+    journals: &Path,
+    goes: impl Fn(Incarnation) -> bool,
+) -> io::Result<()> {
+    let mut starts = Vec::new();
+    for entry in fs::read_dir(journals)? {
+        // A name that is not UTF-8 is none of ours.
+        let Ok(name) = entry?.file_name().into_string() else { continue };
+        starts.extend(parse_incarnation(&name).filter(|start| goes(*start)).map(|at| (at, name)));
+    }
+    starts.sort();
+    let mut renamed = Vec::new();
+    for (_, name) in starts {
+        let target = journals.join(format!("{name}{DELETED_SUFFIX}"));
+        fs::rename(journals.join(&name), &target)?;
+        sync_directory(journals)?;
+        renamed.push(target);
+    }
+    for path in renamed {
+        fs::remove_dir_all(path)?;
+    }
+    Ok(())
 }
 
 /// The start whose journal files lie in a directory of this name.
@@ -364,6 +430,94 @@ fn parse_topic_id(text: &str) -> Option<TopicId> {
     Some(TopicId(bits.to_be_bytes()))
 }
 
+/// Makes a directory, readable by its owner only, and locks it.
+fn make_and_lock(directory: &Path) -> Result<File, OpenError> {
+    let shown = directory.display();
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(directory)
+        .map_err(broken(format_args!("making the directory {shown}")))?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(directory.join(".lock"))
+        .map_err(broken(format_args!("opening the lock of {shown}")))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Locked(directory.to_owned())),
+        Err(TryLockError::Error(error)) => Err(broken(format_args!("locking {shown}"))(error)),
+    }
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    one == other || one.canonicalize().is_ok_and(|one| other.canonicalize().is_ok_and(|o| o == one))
+}
+
+/// Whether there are journal files of any start.
+fn has_journals(journals: &Path) -> Result<bool, OpenError> {
+    for (name, directory) in entries(journals)? {
+        if parse_incarnation(&name).is_some()
+            && entries(&directory)?.iter().any(|(name, _)| name != ENDS)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Sees to it that the journals are where the last start had them, or that there are none that
+/// count.
+fn bind_journals(root: &Path, inside: &Path, elsewhere: Option<&Path>) -> Result<(), OpenError> {
+    let id = |directory: &Path| read_or_empty(&directory.join(JOURNAL_ID));
+    let known = id(root)?;
+    let refused = |reason: String| Err(OpenError::Journals(reason));
+    let shown = root.display();
+    let Some(path) = elsewhere else {
+        if known.is_empty() {
+            return Ok(());
+        }
+        return refused(format!(
+            "the journals of {shown} are in a directory of their own; set ringmain.journal.path to \
+             it (it can be left out after an orderly stop)"
+        ));
+    };
+    let there = path.display();
+    if !known.is_empty() {
+        if id(path)? == known {
+            return Ok(());
+        }
+        return refused(format!(
+            "{there} is not the directory in which {shown} has its journals; set \
+             ringmain.journal.path to that one (it can be changed after an orderly stop)"
+        ));
+    }
+    if has_journals(inside)? {
+        return refused(format!(
+            "{} holds journals that are needed; start without ringmain.journal.path and stop in \
+             order before it is set",
+            inside.display()
+        ));
+    }
+    if has_journals(path)? {
+        return refused(format!(
+            "{there} holds journals of another data directory; give {shown} a directory of its own"
+        ));
+    }
+    let id = || -> io::Result<String> {
+        let mut bytes = [0; 16];
+        File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+        Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    };
+    // The other directory first: the data directory's own is the one that binds.
+    let write = |id: String| {
+        replace(&path.join(JOURNAL_ID), id.as_bytes())?;
+        replace(&root.join(JOURNAL_ID), id.as_bytes())
+    };
+    id().and_then(write).map_err(broken(format_args!("binding {there} to {shown}")))
+}
+
 fn check_version(root: &Path) -> Result<(), OpenError> {
     let path = root.join("meta.properties");
     match fs::read_to_string(&path) {
@@ -404,7 +558,7 @@ fn count_start(root: &Path) -> Result<Incarnation, OpenError> {
     Ok(Incarnation(next))
 }
 
-fn remove_leftovers(root: &Path) -> io::Result<()> {
+fn remove_leftovers(root: &Path, journals: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -415,8 +569,8 @@ fn remove_leftovers(root: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    for directory in ["catalog", "checkpoint", "journal"] {
-        for entry in fs::read_dir(root.join(directory))? {
+    for directory in [&root.join("catalog"), &root.join("checkpoint"), journals] {
+        for entry in fs::read_dir(directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let name = name.to_string_lossy();
@@ -530,6 +684,68 @@ mod tests {
         assert!(matches!(DataDirectory::open(scratch.path()), Err(OpenError::Newer { .. })));
     }
 
+    /// Opens and leaves a journal file behind, as a start that was killed does.
+    fn killed(root: &Path, elsewhere: Option<&Path>) -> Result<(), OpenError> {
+        let data = DataDirectory::open_with(root, elsewhere)?;
+        let directory = data.make_journal_directory().unwrap();
+        fs::write(directory.join("flushed-0-0.journal"), "x").unwrap();
+        Ok(())
+    }
+
+    fn refused(root: &Path, elsewhere: Option<&Path>) -> String {
+        match DataDirectory::open_with(root, elsewhere) {
+            Err(OpenError::Journals(reason)) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn journals_elsewhere_are_locked_and_bound_until_an_orderly_stop() {
+        let scratch = Scratch::new();
+        let [root, one, two] = ["data", "one", "two"].map(|name| scratch.path().join(name));
+        killed(&root, Some(&one)).unwrap();
+        killed(&root, Some(&one)).unwrap();
+        let data = DataDirectory::open_with(&root, Some(&one)).unwrap();
+        assert_eq!(data.journal_files().unwrap().len(), 2);
+        assert!(fs::read_dir(root.join("journal")).unwrap().next().is_none());
+        // Another broker wants the same directory.
+        let other = scratch.path().join("other");
+        let locked = DataDirectory::open_with(&other, Some(&one));
+        assert!(matches!(locked, Err(OpenError::Locked(path)) if path == one));
+        drop(data);
+        assert!(refused(&other, Some(&one)).contains("of another data directory"));
+        // Left out, swapped.
+        assert!(refused(&root, None).contains("set ringmain.journal.path"));
+        assert!(refused(&root, Some(&two)).contains("is not the directory"));
+        DataDirectory::open_with(&root, Some(&one)).unwrap().retire_journals().unwrap();
+        // Now it may be anywhere.
+        killed(&root, Some(&two)).unwrap();
+        DataDirectory::open_with(&root, Some(&two)).unwrap().retire_journals().unwrap();
+        killed(&root, None).unwrap();
+        assert!(refused(&root, Some(&two)).contains("stop in order before it is set"));
+        // The one inside by its full name.
+        let inside = root.join("journal");
+        assert_eq!(
+            DataDirectory::open_with(&root, Some(&inside)).unwrap().journal_files().unwrap().len(),
+            1
+        );
+        assert!(refused(&root, Some(&root)).contains("itself"));
+    }
+
+    #[test]
+    fn half_a_binding_binds_nothing() {
+        let scratch = Scratch::new();
+        let [root, one] = ["data", "one"].map(|name| scratch.path().join(name));
+        drop(DataDirectory::open_with(&root, Some(&one)).unwrap());
+        // A crash came between the two files.
+        fs::remove_file(root.join(JOURNAL_ID)).unwrap();
+        drop(DataDirectory::open_with(&root, Some(&one)).unwrap());
+        assert_eq!(
+            fs::read(root.join(JOURNAL_ID)).unwrap(),
+            fs::read(one.join(JOURNAL_ID)).unwrap()
+        );
+    }
+
     #[test]
     fn the_boot_finds_what_is_there_and_nothing_else() {
         let scratch = Scratch::new();
@@ -548,7 +764,7 @@ mod tests {
         fs::write(checkpoint_path(root, Incarnation(2), ShardId(1)), b"one").unwrap();
         fs::write(checkpoint_path(root, Incarnation(1), ShardId(10)), b"ten").unwrap();
         fs::write(checkpoint_path(root, Incarnation(1), ShardId(9)), b"nine").unwrap();
-        let journal = journal_directory(root, Incarnation(4));
+        let journal = journal_directory(&root.join("journal"), Incarnation(4));
         fs::create_dir(&journal).unwrap();
         fs::write(journal.join("flushed-1-0.journal"), b"12345").unwrap();
         let half_deleted = root.join("journal/00000000000000000003-delete");
@@ -573,7 +789,7 @@ mod tests {
                 }
             })
         );
-        let found = data.journals().unwrap();
+        let found = data.journal_files().unwrap();
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].incarnation, found[0].bytes), (Incarnation(4), 5));
         drop(data);

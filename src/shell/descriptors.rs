@@ -106,8 +106,9 @@ impl Descriptors {
             |at| self.reported.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed);
         // Of several shards one reports.
         if is_due && swap(reported).is_ok() {
+            let refused = self.refused.swap(0, Ordering::Relaxed);
             warn!(
-                refused = self.refused.swap(0, Ordering::Relaxed),
+                refused,
                 open = self.connections.load(Ordering::Relaxed),
                 "connections are refused: only {} files and connections can be open at once; set \
                  `ulimit -n 1048576` or, for systemd, `LimitNOFILE=1048576`",

@@ -50,7 +50,7 @@ pub fn seeds(
 ) -> Result<Vec<ShardSeed>, StartError> {
     let root = data.root();
     let of_address = addresses(&settings.max_connections_per_ip_overrides)?;
-    check_space(settings, root, shard_count)?;
+    check_space(settings, data.journals(), shard_count)?;
     let (catalog, catalog_log_bytes) = load_catalog(settings, data, random)?;
     let image = catalog.image().clone();
     let statics = settings.static_configs.clone();
@@ -391,7 +391,7 @@ impl JournalFile {
 
 /// Brings what the journals have beyond the segments into the logs.
 fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartError> {
-    let found = data.journals().map_err(|error| StartError {
+    let found = data.journal_files().map_err(|error| StartError {
         status: ExitStatus::DataDirectory,
         reason: error.to_string(),
     })?;

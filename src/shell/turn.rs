@@ -127,6 +127,12 @@ impl<E: Engine> Shard<E> {
         }
     }
 
+    /// Whether the next start needs this one's journals, as far as this shard knows.
+    #[must_use]
+    pub(super) fn needs_journals(&self) -> bool {
+        self.journal.outstanding() > 0 || self.engine.needs_journals()
+    }
+
     /// Whether [`Shard::stop`] was called.
     #[must_use]
     pub(super) fn is_stopping(&self) -> bool {

@@ -155,6 +155,8 @@ pub(super) struct Progress {
     /// Everything replayed at start is in flushed segments.
     settled: bool,
     stopped: bool,
+    /// The last one holds everything that the journals hold up to these groups.
+    covered: Option<[(Lane, GroupSequence); 2]>,
 }
 
 #[derive(Debug)]
@@ -195,6 +197,7 @@ impl Progress {
             changed: true,
             settled: false,
             stopped: false,
+            covered: None,
         }
     }
 
@@ -219,6 +222,22 @@ impl Owner {
     #[must_use]
     pub fn is_settled(&self) -> bool {
         self.writer.checkpoint.settled
+    }
+
+    /// Whether the next start needs the journals of this shard. Not after an orderly stop: its
+    /// checkpoint has everything, unless something came after it (a request of another shard), or
+    /// the disk was full.
+    #[must_use]
+    pub fn needs_journals(&self) -> bool {
+        let is_covered = |lane: Lane, group: GroupSequence| {
+            let journal = match lane {
+                Lane::Flushed => &self.flushed.journal,
+                Lane::Unflushed => &self.unflushed.journal,
+            };
+            journal.is_settled() && journal.durable() == group
+        };
+        let covered = self.writer.checkpoint.covered;
+        !covered.is_some_and(|lanes| lanes.iter().all(|(lane, group)| is_covered(*lane, *group)))
     }
 
     /// Time passed: perhaps a checkpoint is due.
@@ -331,6 +350,12 @@ impl Owner {
                     }
                 }
                 self.writer.checkpoint.settled |= written.whole;
+                let is_covered = self
+                    .partitions
+                    .iter()
+                    .all(|(at, p)| written.flushed.get(at) == Some(&p.log.next_offset()));
+                self.writer.checkpoint.covered =
+                    (written.whole && is_covered).then_some(written.groups);
                 let complete = self
                     .partitions
                     .values()

@@ -346,7 +346,7 @@ fn prepare(
     header: &GroupBuffer,
 ) -> Result<Prepared, DiskError> {
     let Order { lane, slot, number, create } = order;
-    let directory = data_directory::journal_directory(&place.root, place.incarnation);
+    let directory = data_directory::journal_directory(&place.journals, place.incarnation);
     let path = directory.join(file_name(lane, place.shard, slot));
     let attempt = || -> io::Result<Prepared> {
         let file = match open {

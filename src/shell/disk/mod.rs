@@ -49,6 +49,8 @@ const OPEN_FOR_WRITING_MAX: usize = 1024;
 pub(super) struct Place {
     /// The data directory.
     pub root: PathBuf,
+    /// Where the journals of all starts are.
+    pub journals: PathBuf,
     /// This shard.
     pub shard: ShardId,
     /// This start.

@@ -8,7 +8,7 @@ use super::error::disk_error;
 use super::{DirectoryBatch, Place, segments};
 use crate::ids::Incarnation;
 use crate::shard::engine::{DiskError, FileJob, FileOutcome, FileWork};
-use crate::shell::data_directory::{self, DELETED_SUFFIX};
+use crate::shell::data_directory;
 use crate::shell::sys;
 
 /// Runs all jobs. One that fails does not stop those behind it: each says for itself how it ended.
@@ -102,32 +102,14 @@ fn append_catalog(place: &Place, content: &[u8]) -> io::Result<()> {
 /// durable checkpoint, and the newest of a partition is the one that counts, so neither is needed
 /// and a crash may come anywhere in between.
 ///
-/// A start's journals go under another name first: half of their files would be taken for journals
-/// that have lost the other half. The oldest start goes first, and the checkpoints go last: journals
-/// without the checkpoint they build upon cannot be replayed, a checkpoint without journals can
-/// still be opened.
+/// The checkpoints go last: journals without the checkpoint they build upon cannot be replayed, a
+/// checkpoint without journals can still be opened.
 fn delete_old_starts(place: &Place) -> io::Result<()> {
-    let directory = place.root.join("journal");
-    let is_old = |incarnation: &Incarnation| *incarnation < place.incarnation;
-    let mut old: Vec<(Incarnation, String)> = names(&directory)?
-        .into_iter()
-        .filter_map(|name| Some((data_directory::parse_incarnation(&name).filter(is_old)?, name)))
-        .collect();
-    old.sort();
-    let mut renamed = Vec::new();
-    for (_, name) in old {
-        let target = directory.join(format!("{name}{DELETED_SUFFIX}"));
-        fs::rename(directory.join(&name), &target)?;
-        data_directory::sync_directory(&directory)?;
-        renamed.push(target);
-    }
-    for path in renamed {
-        fs::remove_dir_all(path)?;
-    }
-
+    let is_old = |incarnation: Incarnation| incarnation < place.incarnation;
+    data_directory::remove_journals(&place.journals, is_old)?;
     let directory = place.root.join("checkpoint");
     for name in names(&directory)? {
-        if data_directory::parse_checkpoint_name(&name).is_some_and(|(start, _)| is_old(&start)) {
+        if data_directory::parse_checkpoint_name(&name).is_some_and(|(start, _)| is_old(start)) {
             fs::remove_file(directory.join(name))?;
         }
     }
