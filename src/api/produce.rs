@@ -208,6 +208,8 @@ impl Produce {
         let responses: Vec<_> = self
             .topics
             .iter()
+            // As from Kafka, a topic without partitions is not answered.
+            .filter(|topic| !topic.partitions.is_empty())
             .map(|topic| {
                 let partitions: Vec<_> = topic
                     .partitions
@@ -273,10 +275,10 @@ fn refused(refusal: &ProduceRefusal) -> PartitionResult {
             )),
             Vec::new(),
         ),
-        ProduceRefusal::Timestamp { timestamp } => (
+        ProduceRefusal::Timestamp { timestamp, records } => (
             ErrorCode::INVALID_TIMESTAMP,
             Some(format!("Timestamp {timestamp} of a record is too far from the broker's clock.")),
-            Vec::new(),
+            records.clone(),
         ),
         ProduceRefusal::Producer(refusal) => (producer_error(refusal), None, Vec::new()),
         ProduceRefusal::NotEnoughReplicas => (ErrorCode::NOT_ENOUGH_REPLICAS, None, Vec::new()),

@@ -164,7 +164,6 @@ impl SessionCache {
                 self.sessions.remove(&id);
                 Ok(self.create(request, now))
             }
-            (0, _) => Err(EpochRefusal::WrongEpoch),
             (_, epoch) => {
                 let session = self.sessions.get_mut(&id).ok_or(EpochRefusal::UnknownSession)?;
                 if epoch != session.next_epoch {

@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use crate::api::work::{Acks, Answer, PartitionRefusal, ProduceItem, ProduceRefusal, Produced};
 use crate::batch::{
-    self, BatchError, BatchHeader, Compression, Records, TimestampType, ValidateOptions,
+    self, BatchError, BatchHeader, Compression, Record, Records, TimestampType, ValidateOptions,
 };
 use crate::catalog::{self, CompressionType, TopicConfig};
 use crate::ids::{Offset, ShardId, TopicPartition};
@@ -139,7 +139,8 @@ impl Owner {
             match partition.producers.check(stamp).map_err(ProduceRefusal::Producer)? {
                 Verdict::New => {}
                 Verdict::Duplicate { base_offset, last_offset, timestamp } => {
-                    let append_time = append_time.map(|_| timestamp);
+                    // Kafka tells the time of a duplicate whatever the topic's kind of timestamps.
+                    let append_time = Some(timestamp);
                     let log_start = partition.log.start_offset();
                     let produced = Produced { base_offset, append_time, log_start };
                     return Ok(Appended::Wait(produced, last_offset.plus(1)));
@@ -299,7 +300,10 @@ fn conform(
         let newest = header.max_timestamp;
         let after_max = ms(config.message_timestamp_after_max_ms);
         if newest.0.saturating_sub(now.0) > after_max {
-            return Err(ProduceRefusal::Timestamp { timestamp: newest });
+            let latest = now.0.saturating_add(after_max);
+            let records = indexes(batch, |record| record.timestamp.0 > latest);
+            let records = records.map_err(ProduceRefusal::Batch)?;
+            return Err(ProduceRefusal::Timestamp { timestamp: newest, records });
         }
     }
     // The rest needs a look at every record, which the common topic does not ask for.
@@ -316,8 +320,8 @@ fn conform(
             Ok(_) => {}
             Err(BatchError::KeyMissing { .. }) => {
                 // Producers are told of every record at fault (KIP-467), not of the first.
-                let keyless = keyless(batch).map_err(ProduceRefusal::Batch)?;
-                return Err(ProduceRefusal::Keyless(keyless));
+                let keyless = indexes(batch, |record| record.key.is_none());
+                return Err(ProduceRefusal::Keyless(keyless.map_err(ProduceRefusal::Batch)?));
             }
             Err(error) => return Err(ProduceRefusal::Batch(error)),
         }
@@ -343,12 +347,12 @@ fn wanted_codec(config: &TopicConfig) -> Option<(Compression, Option<i32>)> {
     Some((codec, level))
 }
 
-/// Indexes of the records without a key.
-fn keyless(batch: &[u8]) -> Result<Vec<i32>, BatchError> {
+/// Indexes of the records that are so.
+fn indexes(batch: &[u8], is_so: impl Fn(&Record<'_>) -> bool) -> Result<Vec<i32>, BatchError> {
     let records = Records::open(batch, DECOMPRESSED_BYTES_MAX)?;
     let mut indexes = Vec::new();
     for (index, record) in (0..).zip(&records) {
-        if record?.key.is_none() {
+        if is_so(&record?) {
             indexes.push(index);
         }
     }
