@@ -179,7 +179,9 @@ class Session:
             reply = self.broker.call("Fetch", request, self.version)
             if reply["SessionId"] > 0:
                 self.id = reply["SessionId"]
-
+            # Which partition is read first depends on which was read last, and Kafka tells errors behind records.
+            for topic in reply["Responses"]:
+                topic["Partitions"].sort(key=lambda partition: partition["PartitionIndex"])
             seen.append(normal(reply))
         return seen[0]
 
