@@ -308,6 +308,7 @@ mod tests {
         assert_eq!(opened.partitions[1].offset, Offset(9));
         assert_eq!(cache.open(request(id, 1, vec![]), now), Err(EpochRefusal::WrongEpoch));
         assert_eq!(cache.open(request(id ^ 1, 2, vec![]), now), Err(EpochRefusal::UnknownSession));
+        assert_eq!(cache.open(request(0, 2, vec![]), now), Err(EpochRefusal::UnknownSession));
     }
 
     #[test]
