@@ -275,10 +275,10 @@ fn refused(refusal: &ProduceRefusal) -> PartitionResult {
             )),
             Vec::new(),
         ),
-        ProduceRefusal::Timestamp { timestamp, records } => (
+        ProduceRefusal::Timestamp { timestamp } => (
             ErrorCode::INVALID_TIMESTAMP,
             Some(format!("Timestamp {timestamp} of a record is too far from the broker's clock.")),
-            records.clone(),
+            Vec::new(),
         ),
         ProduceRefusal::Producer(refusal) => (producer_error(refusal), None, Vec::new()),
         ProduceRefusal::NotEnoughReplicas => (ErrorCode::NOT_ENOUGH_REPLICAS, None, Vec::new()),

@@ -169,10 +169,8 @@ pub enum ProduceRefusal {
     },
     /// A record's timestamp is too far from the broker's clock.
     Timestamp {
-        /// The latest in the batch.
+        /// Of the record.
         timestamp: Timestamp,
-        /// The records at fault, by their index in the batch.
-        records: Vec<i32>,
     },
     /// The producer's id, epoch or sequence is not right.
     Producer(producer::Refusal),

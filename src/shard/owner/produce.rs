@@ -6,7 +6,7 @@ use bytes::BytesMut;
 
 use crate::api::work::{Acks, Answer, PartitionRefusal, ProduceItem, ProduceRefusal, Produced};
 use crate::batch::{
-    self, BatchError, BatchHeader, Compression, Record, Records, TimestampType, ValidateOptions,
+    self, BatchError, BatchHeader, Compression, Records, TimestampType, ValidateOptions,
 };
 use crate::catalog::{self, CompressionType, TopicConfig};
 use crate::ids::{Offset, ShardId, TopicPartition};
@@ -300,10 +300,7 @@ fn conform(
         let newest = header.max_timestamp;
         let after_max = ms(config.message_timestamp_after_max_ms);
         if newest.0.saturating_sub(now.0) > after_max {
-            let latest = now.0.saturating_add(after_max);
-            let records = indexes(batch, |record| record.timestamp.0 > latest);
-            let records = records.map_err(ProduceRefusal::Batch)?;
-            return Err(ProduceRefusal::Timestamp { timestamp: newest, records });
+            return Err(ProduceRefusal::Timestamp { timestamp: newest });
         }
     }
     // The rest needs a look at every record, which the common topic does not ask for.
@@ -320,8 +317,8 @@ fn conform(
             Ok(_) => {}
             Err(BatchError::KeyMissing { .. }) => {
                 // Producers are told of every record at fault (KIP-467), not of the first.
-                let keyless = indexes(batch, |record| record.key.is_none());
-                return Err(ProduceRefusal::Keyless(keyless.map_err(ProduceRefusal::Batch)?));
+                let keyless = keyless(batch).map_err(ProduceRefusal::Batch)?;
+                return Err(ProduceRefusal::Keyless(keyless));
             }
             Err(error) => return Err(ProduceRefusal::Batch(error)),
         }
@@ -347,12 +344,12 @@ fn wanted_codec(config: &TopicConfig) -> Option<(Compression, Option<i32>)> {
     Some((codec, level))
 }
 
-/// Indexes of the records that are so.
-fn indexes(batch: &[u8], is_so: impl Fn(&Record<'_>) -> bool) -> Result<Vec<i32>, BatchError> {
+/// Indexes of the records without a key.
+fn keyless(batch: &[u8]) -> Result<Vec<i32>, BatchError> {
     let records = Records::open(batch, DECOMPRESSED_BYTES_MAX)?;
     let mut indexes = Vec::new();
     for (index, record) in (0..).zip(&records) {
-        if is_so(&record?) {
+        if record?.key.is_none() {
             indexes.push(index);
         }
     }
