@@ -19,6 +19,7 @@ use crate::fetch::{
 };
 use crate::ids::{LeaderEpoch, Offset, PartitionId, ShardId, TopicId, TopicPartition};
 use crate::time::Instant;
+use crate::wire::array::Array;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::fetch::{
     EpochEndOffset, FetchRequest, FetchResponse, FetchableTopicResponse, PartitionData,
@@ -35,12 +36,16 @@ use super::{Context, Next, Pending, partition_error};
 /// A consumer's wait is never longer than this, whatever it asks for; it asks again.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 
+/// The isolation level of consumers that see nothing of aborted transactions.
+const READ_COMMITTED: i8 = 1;
+
 /// A Fetch request that reads, or waits for more to read.
 #[derive(Debug)]
 pub struct Fetch {
     asked: Asked,
     session: Option<SessionId>,
     incremental: bool,
+    read_committed: bool,
     bytes_min: usize,
     bytes_max: usize,
     deadline: Instant,
@@ -93,6 +98,7 @@ pub(super) fn begin(
         asked,
         session: opened.session,
         incremental: opened.incremental,
+        read_committed: request.isolation_level == READ_COMMITTED,
         bytes_min: usize::try_from(request.min_bytes).unwrap_or(0),
         bytes_max: usize::try_from(request.max_bytes).unwrap_or(0).min(context.fetch_bytes_max),
         deadline: context.now.instant + wait.min(WAIT_MAX),
@@ -278,7 +284,10 @@ impl Fetch {
             let mut filling = Vec::new();
             let mut told = Err(());
             match &mut wanted.state {
-                State::Refused(error) => data.error_code = error.code(),
+                State::Refused(error) => {
+                    data.error_code = error.code();
+                    data.aborted_transactions = Some(Array::default());
+                }
                 State::Known { result: Some(Err(refusal)), .. } => {
                     data.error_code = partition_error(refusal).code();
                 }
@@ -290,8 +299,10 @@ impl Fetch {
                         data.diverging_epoch = EpochEndOffset { epoch: epoch.0, end_offset: end.0 };
                     }
                     told = Ok((fetched.high_watermark, fetched.log_start));
-                    // Owners each kept to the whole budget; together they may exceed it.
-                    if fetched.size <= budget || !fed {
+                    data.aborted_transactions = self.read_committed.then(Array::default);
+                    // Owners each kept to the whole budget, and each may have given one batch that
+                    // is larger than any limit; together that is too much.
+                    if fetched.size <= budget.min(partition.bytes_max) || !fed {
                         budget = budget.saturating_sub(fetched.size);
                         fed |= fetched.size > 0;
                         filling = std::mem::take(&mut fetched.pieces);

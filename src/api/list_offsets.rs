@@ -53,7 +53,8 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
                         index: u32::try_from(pending.results.len()).unwrap_or(u32::MAX),
                         at,
                         query,
-                        current_leader_epoch: (epoch >= 0).then_some(LeaderEpoch(epoch)),
+                        // -1 alone is none; any other is compared, as by Kafka.
+                        current_leader_epoch: (epoch != -1).then_some(LeaderEpoch(epoch)),
                     });
                     None
                 }

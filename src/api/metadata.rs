@@ -2,8 +2,8 @@
 //!
 //! - 0: an empty list means all topics; from 1 on null does. 1: controller, rack, internal flag.
 //!   2: cluster id. 4: auto-creation can be declined. 5: offline replicas. 7: leader epochs.
-//! - 8: authorized operations, never computed here since there is no authorizer. 9: flexible.
-//!   10, 12: topic ids in replies and requests (KIP-516). 13: top-level error (KIP-1102).
+//! - 8: authorized operations. 9: flexible. 10: topic ids in replies (KIP-516); the field is there
+//!   in requests too, but only from 12 on it may be used. 13: top-level error (KIP-1102).
 //!
 //! A topic that is asked for and does not exist is created when both the request and
 //! `auto.create.topics.enable` allow it. The reply waits for the creation, so that no client has to
@@ -18,22 +18,22 @@ use crate::wire::array::Array;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
 use crate::wire::metadata::{
-    MetadataRequest, MetadataResponse, MetadataResponseBroker, MetadataResponsePartition,
-    MetadataResponseTopic,
+    MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
+    MetadataResponsePartition, MetadataResponseTopic,
 };
 use crate::wire::primitive::DecodeError;
 
 use super::asked::Asked;
 use super::reply::Reply;
-use super::{Context, Next, Pending, catalog_error};
-
-/// Kafka's "not computed".
-const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+use super::{Context, Next, Pending, catalog_error, operations};
 
 /// A request that waits for topics to be created.
 #[derive(Debug)]
 pub struct Metadata {
     asked: Asked,
+    /// Whether to say what the client may do with the cluster, and with each topic.
+    cluster_operations: bool,
+    topic_operations: bool,
     /// `None` is all topics.
     wanted: Option<BTreeSet<Wanted>>,
     /// Names in the command that creates them, in its order.
@@ -52,6 +52,9 @@ enum Wanted {
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
     let request = MetadataRequest::decode_from(body, asked.version)?;
+    if asked.version < 12 && request.topics.iter().flatten().any(|topic| is_by_id(&topic)) {
+        return Ok(Next::Reply(refused(asked, &request)));
+    }
     let wanted = request.topics.as_ref().filter(|topics| asked.version > 0 || !topics.is_empty());
     let wanted: Option<BTreeSet<Wanted>> = wanted.map(|topics| {
         topics
@@ -62,7 +65,14 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             })
             .collect()
     });
-    let mut metadata = Metadata { asked, wanted, commanded: Vec::new(), refused: Vec::new() };
+    let mut metadata = Metadata {
+        asked,
+        cluster_operations: request.include_cluster_authorized_operations,
+        topic_operations: request.include_topic_authorized_operations,
+        wanted,
+        commanded: Vec::new(),
+        refused: Vec::new(),
+    };
     let may_create = context.auto_create
         && (asked.version < 4 || request.allow_auto_topic_creation)
         && metadata.wanted.is_some();
@@ -82,6 +92,28 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     metadata.commanded = missing.iter().map(|topic| topic.name.clone()).collect();
     let command = Command::CreateTopics { topics: missing, validate_only: false };
     Ok(Next::Change { pending: Pending::Metadata(metadata), command })
+}
+
+fn is_by_id(topic: &MetadataRequestTopic<'_>) -> bool {
+    topic.name.is_none() || topic.topic_id != TopicId::ZERO.0
+}
+
+/// The answer to topic ids in a version that may not use them. There is no error code for the
+/// whole, so every topic carries it.
+fn refused(asked: Asked, request: &MetadataRequest<'_>) -> Reply {
+    let topics: Vec<_> = request
+        .topics
+        .iter()
+        .flatten()
+        .map(|topic| MetadataResponseTopic {
+            error_code: ErrorCode::INVALID_REQUEST.code(),
+            name: Some(topic.name.unwrap_or_default()),
+            topic_id: topic.topic_id,
+            topic_authorized_operations: operations::UNASKED,
+            ..Default::default()
+        })
+        .collect();
+    asked.reply(&MetadataResponse { topics: topics.into(), ..Default::default() })
 }
 
 impl Metadata {
@@ -137,7 +169,7 @@ impl Metadata {
                             error_code: ErrorCode::UNKNOWN_TOPIC_ID.code(),
                             name: None,
                             topic_id: id.0,
-                            topic_authorized_operations: OPERATIONS_UNKNOWN,
+                            topic_authorized_operations: operations::UNASKED,
                             ..Default::default()
                         },
                     },
@@ -149,7 +181,7 @@ impl Metadata {
             cluster_id: Some(&image.cluster_id),
             controller_id: context.node.0,
             topics: topics.into(),
-            cluster_authorized_operations: OPERATIONS_UNKNOWN,
+            cluster_authorized_operations: operations::on_cluster(self.cluster_operations),
             ..Default::default()
         };
         self.asked.reply(&response)
@@ -179,7 +211,7 @@ impl Metadata {
             topic_id: topic.id.0,
             is_internal: topic.internal,
             partitions: partitions.into(),
-            topic_authorized_operations: OPERATIONS_UNKNOWN,
+            topic_authorized_operations: operations::on_topic(self.topic_operations),
         }
     }
 
@@ -193,7 +225,7 @@ impl Metadata {
         MetadataResponseTopic {
             error_code: error.code(),
             name: Some(name),
-            topic_authorized_operations: OPERATIONS_UNKNOWN,
+            topic_authorized_operations: operations::on_topic(self.topic_operations),
             ..Default::default()
         }
     }

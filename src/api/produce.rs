@@ -208,6 +208,8 @@ impl Produce {
         let responses: Vec<_> = self
             .topics
             .iter()
+            // As from Kafka, a topic without partitions is not answered.
+            .filter(|topic| !topic.partitions.is_empty())
             .map(|topic| {
                 let partitions: Vec<_> = topic
                     .partitions

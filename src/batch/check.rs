@@ -24,12 +24,13 @@ fn intact(bytes: &[u8]) -> Result<BatchHeader, BatchError> {
     if bytes.len() < size {
         return Err(BatchError::Truncated { needed: size, present: bytes.len() });
     }
-    if size < bytes.len() {
-        return Err(BatchError::TrailingBytes { batch_bytes: size, present: bytes.len() });
-    }
-    let computed = computed_crc(bytes);
+    // First the checksum: a length that was damaged leaves bytes behind the batch, too.
+    let computed = computed_crc(bytes.get(..size).unwrap_or_default());
     if header.crc != computed {
         return Err(BatchError::CrcMismatch { stored: header.crc, computed });
+    }
+    if size < bytes.len() {
+        return Err(BatchError::TrailingBytes { batch_bytes: size, present: bytes.len() });
     }
     Ok(header)
 }

@@ -378,4 +378,11 @@ fn produced_batches_follow_the_rules_for_clients() {
         *slot = byte;
     }
     assert!(matches!(check_produce(&damaged), Err(BatchError::CrcMismatch { .. })));
+    // So does damage to the length, which leaves a byte over.
+    let mut shorter = good.clone();
+    let length = (good.len() - 12 - 1) as u32;
+    for (slot, byte) in shorter.iter_mut().skip(8).zip(length.to_be_bytes()) {
+        *slot = byte;
+    }
+    assert!(matches!(check_produce(&shorter), Err(BatchError::CrcMismatch { .. })));
 }

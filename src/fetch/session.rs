@@ -164,7 +164,6 @@ impl SessionCache {
                 self.sessions.remove(&id);
                 Ok(self.create(request, now))
             }
-            (0, _) => Err(EpochRefusal::WrongEpoch),
             (_, epoch) => {
                 let session = self.sessions.get_mut(&id).ok_or(EpochRefusal::UnknownSession)?;
                 if epoch != session.next_epoch {
@@ -309,6 +308,7 @@ mod tests {
         assert_eq!(opened.partitions[1].offset, Offset(9));
         assert_eq!(cache.open(request(id, 1, vec![]), now), Err(EpochRefusal::WrongEpoch));
         assert_eq!(cache.open(request(id ^ 1, 2, vec![]), now), Err(EpochRefusal::UnknownSession));
+        assert_eq!(cache.open(request(0, 2, vec![]), now), Err(EpochRefusal::UnknownSession));
     }
 
     #[test]

@@ -3,15 +3,13 @@
 //! - 1: brokers or controllers (KIP-919): a broker's port describes brokers only. 2: fenced brokers
 //!   (KIP-1073), of which there are none while every registered broker serves.
 
-use crate::api::{Asked, Context, Next};
+use crate::api::{Asked, Context, Next, operations};
 use crate::wire::describe_cluster::{
     DescribeClusterBroker, DescribeClusterRequest, DescribeClusterResponse,
 };
 use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
-
-use super::OPERATIONS_UNKNOWN;
 
 const BROKERS: i8 = 1;
 const CONTROLLERS: i8 = 2;
@@ -66,7 +64,9 @@ pub(super) fn answer(
         cluster_id: &context.image.cluster_id,
         controller_id: if listed { context.node.0 } else { -1 },
         brokers: brokers.into(),
-        cluster_authorized_operations: OPERATIONS_UNKNOWN,
+        cluster_authorized_operations: operations::on_cluster(
+            request.include_cluster_authorized_operations,
+        ),
         ..Default::default()
     };
     Ok(Next::Reply(asked.reply(&response)))
@@ -86,7 +86,7 @@ mod tests {
             assert_eq!((response.error_code, response.error_message), (0, None));
             assert_eq!(response.cluster_id, scene.image().cluster_id);
             assert_eq!(response.controller_id, 1);
-            assert_eq!(response.cluster_authorized_operations, i32::MIN);
+            assert_eq!(response.cluster_authorized_operations, operations::UNASKED);
             let brokers: Vec<_> = response.brokers.iter().collect();
             let expected = DescribeClusterBroker {
                 broker_id: 1,
@@ -97,6 +97,18 @@ mod tests {
             };
             assert_eq!(brokers, [expected]);
         }
+    }
+
+    #[test]
+    fn operations_are_told_to_those_who_ask() {
+        let mut scene = Scene::new(&[]);
+        let request = DescribeClusterRequest {
+            include_cluster_authorized_operations: true,
+            ..Default::default()
+        };
+        let body = scene.answer(1, &request);
+        let response = DescribeClusterResponse::decode_whole(&body, 1).unwrap();
+        assert_eq!(response.cluster_authorized_operations, operations::on_cluster(true));
     }
 
     #[test]

@@ -3,11 +3,12 @@
 //! Topics stand in the order of their names. A page ends after so many partitions, the smaller one
 //! of what the request and `max.request.partition.size.limit` say; the cursor then names the first
 //! partition that is not in it. No topics named means all of them. Eligible leader replicas are
-//! empty lists, as from Kafka where every replica in sync is alive.
+//! empty lists, as from Kafka where every replica in sync is alive. What the client may do with a
+//! topic is always told, also of topics that do not exist.
 
 use std::collections::BTreeSet;
 
-use crate::api::{Asked, Context, Next};
+use crate::api::{Asked, Context, Next, operations};
 use crate::catalog::config_keys::broker_key;
 use crate::catalog::{Image, Topic, invalid_topic_name, is_internal_topic};
 use crate::ids::NodeId;
@@ -19,8 +20,6 @@ use crate::wire::describe_topic_partitions::{
 use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
-
-use super::OPERATIONS_UNKNOWN;
 
 const LIMIT_KEY: &str = "max.request.partition.size.limit";
 
@@ -86,7 +85,7 @@ fn refused<'a>(
         .map(|topic| DescribeTopicPartitionsResponseTopic {
             error_code: ErrorCode::INVALID_REQUEST.code(),
             name: Some(topic.name),
-            topic_authorized_operations: OPERATIONS_UNKNOWN,
+            topic_authorized_operations: operations::UNASKED,
             ..Default::default()
         })
         .collect();
@@ -134,7 +133,7 @@ impl<'a> Page<'a> {
             topic_id: topic.id.0,
             is_internal: topic.internal,
             partitions: partitions.into(),
-            topic_authorized_operations: OPERATIONS_UNKNOWN,
+            topic_authorized_operations: operations::on_topic(true),
         });
         if !whole {
             let partition_index = i32::try_from(next).unwrap_or(i32::MAX);
@@ -156,7 +155,7 @@ impl<'a> Page<'a> {
             error_code: error.code(),
             name: Some(name),
             is_internal: is_internal_topic(name),
-            topic_authorized_operations: OPERATIONS_UNKNOWN,
+            topic_authorized_operations: operations::on_topic(true),
             ..Default::default()
         });
         true
@@ -220,7 +219,7 @@ mod tests {
         let topic = response.topics.iter().next().unwrap();
         assert_eq!(topic.topic_id, scene.image().topic("__consumer_offsets").unwrap().id.0);
         assert!(topic.is_internal);
-        assert_eq!(topic.topic_authorized_operations, i32::MIN);
+        assert_eq!(topic.topic_authorized_operations, operations::on_topic(true));
         let partition = topic.partitions.iter().next().unwrap();
         let expected = DescribeTopicPartitionsResponsePartition {
             leader_id: 1,

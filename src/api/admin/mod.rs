@@ -38,9 +38,6 @@ use super::{Context, Next};
 use crate::wire::api_key::ApiKey;
 use crate::wire::primitive::DecodeError;
 
-/// Kafka's "not computed": there is no authorizer to ask what a client may do (KIP-430).
-const OPERATIONS_UNKNOWN: i32 = i32::MIN;
-
 /// An administrative request that waits for something.
 #[derive(Debug)]
 pub enum Admin {

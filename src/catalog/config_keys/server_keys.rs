@@ -141,6 +141,9 @@ pub(super) static SERVER_KEYS: &[ConfigKey] = keys! {
     "Timeout of requests to leaders.";
     "request.timeout.ms": Int = "30000", Any, High, ReadOnly, ignored(ONE_NODE);
     "Timeout of requests to other brokers.";
+    "sasl.kerberos.min.time.before.relogin": Long = "60000", Any, Low, PerBroker,
+        ignored("no listener authenticates");
+    "Shortest time between two logins to Kerberos, in milliseconds.";
     "security.inter.broker.protocol": String = "PLAINTEXT", OneOf(PROTOCOLS), Medium, ReadOnly,
         default_only(NO_SECURITY);
     "Security protocol between brokers.";

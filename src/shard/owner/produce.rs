@@ -139,7 +139,8 @@ impl Owner {
             match partition.producers.check(stamp).map_err(ProduceRefusal::Producer)? {
                 Verdict::New => {}
                 Verdict::Duplicate { base_offset, last_offset, timestamp } => {
-                    let append_time = append_time.map(|_| timestamp);
+                    // Kafka tells the time of a duplicate whatever the topic's kind of timestamps.
+                    let append_time = Some(timestamp);
                     let log_start = partition.log.start_offset();
                     let produced = Produced { base_offset, append_time, log_start };
                     return Ok(Appended::Wait(produced, last_offset.plus(1)));

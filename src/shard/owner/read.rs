@@ -115,6 +115,10 @@ impl Owner {
         if let Some(epoch) = item.last_fetched_epoch {
             let end = partition.log.epochs().end_offset_for(epoch, partition.log.next_offset());
             match end {
+                // Nobody can have read in an epoch that has not been yet.
+                None if epoch > partition.leader_epoch => {
+                    return Attempt::Answer(Err(partition.out_of_range()));
+                }
                 Some((found, end)) if found < epoch || end < item.offset => {
                     fetched.diverging = Some((found, end));
                     return Attempt::Answer(Ok(fetched));

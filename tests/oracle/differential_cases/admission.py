@@ -9,7 +9,7 @@ import wire
 from tap import NARROW
 
 from . import collector
-from .broker import ZERO, normal
+from .broker import ZERO, by_name, normal
 
 CASES, case = collector()
 
@@ -171,7 +171,8 @@ def _metadata(version):
         if version >= 4:
             unknown = {"Topics": [{"Name": topic + "-unknown"}]} | auto
             outcome["unknown"] = broker.ask("Metadata", unknown, version)["Topics"]
-            outcome["invalid"] = broker.ask("Metadata", {"Topics": [{"Name": name} for name in INVALID_NAMES]} | auto, version)["Topics"]
+            invalid = broker.ask("Metadata", {"Topics": [{"Name": name} for name in INVALID_NAMES]} | auto, version)["Topics"]
+            outcome["invalid"] = by_name(invalid)
             outcome["doubled"] = broker.ask("Metadata", {"Topics": [{"Name": topic}, {"Name": topic}]} | auto, version)["Topics"]
         if version >= 1:
             outcome["none"] = broker.ask("Metadata", {"Topics": []} | auto, version)["Topics"]
@@ -224,7 +225,7 @@ def metadata_creates_topics(broker):
     broker.wait_for_leaders(name, 1)
     again = broker.ask("Metadata", {"Topics": [{"Name": name}], "AllowAutoTopicCreation": False}, 9)["Topics"]
     invalid = broker.ask("Metadata", {"Topics": [{"Name": "a b"}, {"Name": ""}], "AllowAutoTopicCreation": True}, 9)["Topics"]
-    return {"first": first, "again": again, "invalid": invalid}
+    return {"first": first, "again": again, "invalid": by_name(invalid)}
 
 
 # The cluster
@@ -251,7 +252,7 @@ def describe_topic_partitions(broker):
         "two": ask(Topics=both),
         "unsorted": ask(Topics=list(reversed(both))),
         "unknown": ask(Topics=[{"Name": broker.prefix + "-unknown"}]),
-        "invalid": ask(Topics=[{"Name": "a b"}, {"Name": ""}]),
+        "invalid": by_name(ask(Topics=[{"Name": "a b"}, {"Name": ""}])["Topics"]),
         "limit 4": ask(Topics=both, ResponsePartitionLimit=4),
         "limit 0": ask(Topics=both, ResponsePartitionLimit=0),
         "cursor": ask(Topics=both, Cursor={"TopicName": topics[1], "PartitionIndex": 1}),

@@ -48,6 +48,11 @@ def normal(value, name=""):
     return value
 
 
+def by_name(topics):
+    """Topics of a reply, where Kafka's order is that of its hash tables."""
+    return sorted(topics, key=lambda topic: topic["Name"] or "")
+
+
 def batch_shape(header):
     shape = {key: header[key] for key in ("base_offset", "count", "attributes", "partition_leader_epoch", "base_sequence")}
     return shape | {"last_offset_delta": header["last_offset_delta"], "producer": header["producer_id"] >= 0}

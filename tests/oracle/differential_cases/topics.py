@@ -7,6 +7,7 @@ import wire
 
 from . import collector
 from .admission import INVALID_NAMES
+from .broker import by_name
 
 CASES, case = collector()
 
@@ -72,7 +73,7 @@ def create_with_assignments(broker):
 @case()
 def create_twice_in_one_request(broker):
     name = broker.prefix
-    return {"reply": _create(broker, _topic(name), _topic(name, 2), _topic(name + "-other"))}
+    return {"reply": by_name(_create(broker, _topic(name), _topic(name, 2), _topic(name + "-other")))}
 
 
 @case()
