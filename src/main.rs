@@ -156,6 +156,7 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
     let data = DataDirectory::open(&settings.log_dir).map_err(|error| {
         let status = match error {
             OpenError::Locked(_) => ExitStatus::Locked,
+            OpenError::Damaged { .. } => ExitStatus::Corrupt,
             _ => ExitStatus::DataDirectory,
         };
         StartError { status, reason: error.to_string() }

@@ -23,6 +23,7 @@ pub mod fatal;
 pub mod inspect;
 mod limits_check;
 pub mod restore;
+mod restore_partitions;
 pub mod signals;
 pub mod trace;
 

@@ -467,7 +467,7 @@ fn hostile_index_bytes_are_refused_or_harmless() {
     assert_eq!(log.on_index(Offset(7), &index, &time_index), Err(IndexError::UnknownSegment));
     assert_eq!(log.on_index(Offset(0), &index[1..], &time_index), Err(IndexError::Short));
     let zeros = vec![0; index.len()];
-    assert_eq!(log.on_index(Offset(0), &zeros, &time_index), Err(IndexError::Stale));
+    assert_eq!(log.on_index(Offset(0), &zeros, &time_index), Err(IndexError::Checksum));
     let mut random = Prng::new(2);
     let mut refused = 0;
     for _ in 0..3_000 {

@@ -135,6 +135,8 @@ pub struct Owner {
     retention: retention::Retention,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
+    /// Version of the catalog that is served by.
+    catalog_version: u64,
     stopping: bool,
 }
 
@@ -175,6 +177,7 @@ impl Owner {
             stalled: produce::Stalled::default(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
             dropping: BTreeMap::new(),
+            catalog_version: image.version,
             stopping: false,
             options,
         };
@@ -233,6 +236,8 @@ impl Owner {
         now: Now,
         out: &mut Outbox,
     ) {
+        self.catalog_version = image.version;
+        self.writer.checkpoint.changed();
         let gone: Vec<_> = self
             .partitions
             .keys()

@@ -107,7 +107,8 @@ impl PartitionFiles {
         let text = data_directory::partition_metadata(directory.at.topic);
         let found = fs::read_to_string(&metadata).unwrap_or_default();
         if found != text {
-            if let Some(other) = data_directory::parse_partition_metadata(&found) {
+            let owner = data_directory::parse_partition_metadata(&found);
+            if let Some(other) = owner.filter(|owner| *owner != directory.at.topic) {
                 return Err(io::Error::other(format!("the directory belongs to topic {other}")));
             }
             let file = File::create(&metadata)?;
@@ -220,9 +221,16 @@ impl PartitionFiles {
         let path = root.join(&directory.name);
         let text = match fs::read_to_string(path.join(PARTITION_METADATA)) {
             Ok(text) => text,
-            // No directory, or one that a crash left without the file; the latter is removed too,
-            // since its name is ours.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            // No directory, or one without a readable file; the latter is removed too, since its name
+            // is ours.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+                ) =>
+            {
+                String::new()
+            }
             Err(error) => return Err(error),
         };
         let owner = data_directory::parse_partition_metadata(&text);

@@ -49,6 +49,8 @@ fn carry_out(
         FileWork::WriteCheckpoint { content } => {
             let path = data_directory::checkpoint_path(root, place.incarnation, place.shard);
             data_directory::replace(&path, content)?;
+            let copy = data_directory::checkpoint_copy_path(root, place.incarnation, place.shard);
+            data_directory::replace(&copy, content)?;
         }
         FileWork::AppendCatalog { content } => append_catalog(place, content)?,
         FileWork::WriteCatalogSnapshot { content } => {
