@@ -92,6 +92,14 @@ impl Log {
         Ok(())
     }
 
+    /// Whether these are the contents of both index files of a segment, as far as they were written.
+    #[must_use]
+    pub fn indexes_fit(&self, segment: Offset, index: &[u8], time_index: &[u8]) -> bool {
+        self.find_segment(segment).is_some_and(|segment| {
+            stored(index, &segment.index).is_ok() && stored(time_index, &segment.time_index).is_ok()
+        })
+    }
+
     /// Replaces the indexes of a segment by what a scan of its `.log`, up to the written end, has
     /// found.
     pub fn rebuild_index(&mut self, scan: SegmentScan) -> Result<IndexRewrite, IndexError> {

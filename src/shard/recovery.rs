@@ -250,6 +250,29 @@ impl Recovery {
         Ok(rewrite)
     }
 
+    /// The segment of a partition that will be appended to, if it has anything.
+    #[must_use]
+    pub fn active_segment(&self, at: TopicPartition) -> Option<Offset> {
+        let (log, _) = self.partitions.get(&at)?.state.as_ref()?;
+        let active = log.segments().last()?;
+        log.segment_files(active).filter(|files| files.bytes > 0).map(|_| active)
+    }
+
+    /// Whether these are the indexes of a segment.
+    #[must_use]
+    pub fn indexes_fit(
+        &self,
+        at: TopicPartition,
+        segment: Offset,
+        index: &[u8],
+        time_index: &[u8],
+    ) -> bool {
+        self.partitions
+            .get(&at)
+            .and_then(|partition| partition.state.as_ref())
+            .is_some_and(|(log, _)| log.indexes_fit(segment, index, time_index))
+    }
+
     fn opened(&mut self, at: TopicPartition) -> (String, &mut Log, &mut ProducerTable) {
         match self.partitions.get_mut(&at) {
             Some(Recovering { directory, state: Some((log, producers)), .. }) => {

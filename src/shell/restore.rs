@@ -464,7 +464,11 @@ fn read_chain(chain: journal::Chain, files: &[JournalFile]) -> ReadChain {
 }
 
 /// Fills as much of the buffer as the file has.
-fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+pub(super) fn read_at_most(
+    file: &File,
+    buffer: &mut [u8],
+    position: u64,
+) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, position + filled as u64) {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::Read;
 use std::path::Path;
 
 use tracing::{info, warn};
@@ -13,13 +12,17 @@ use super::data_directory::{
     partition_metadata, replace, sync_directory,
 };
 use super::fatal::ExitStatus;
-use super::restore::{broken, corrupt};
+use super::restore::{broken, corrupt, read_at_most};
 use crate::catalog::Image;
 use crate::ids::{Offset, TopicPartition};
+use crate::limits::REQUEST_BYTES_MAX;
 use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name};
 use crate::shard::directories::{DeletedTopics, DirectoryFate, FoundDirectory, fate};
 use crate::shard::owner::ShardCheckpoint;
 use crate::shard::recovery::Recovery;
+
+/// How much of a segment is read at a time.
+const SCAN_BYTES: usize = 4 * 1024 * 1024;
 
 /// Every partition directory with what becomes of it.
 pub(super) fn judge_directories(
@@ -144,26 +147,70 @@ fn carry_out(
         fs::remove_file(&path).map_err(broken(format_args!("removing {}", path.display())))?;
     }
     for segment in &plan.rebuild {
-        let path = directory.join(file_name(*segment, FileKind::Log));
-        info!(segment = %path.display(), "rebuilding the indexes of a segment");
-        let mut file = File::open(&path).map_err(broken(format_args!("{}", path.display())))?;
-        let mut scan = SegmentScan::new(
-            *segment,
-            recovery.index_interval_bytes(at),
-            Offset(i64::MAX),
-        );
-        let mut data = Vec::new();
-        file.read_to_end(&mut data).map_err(broken(format_args!("{}", path.display())))?;
-        if let Scan::Corrupt { position } = scan.push(&data) {
-            return Err(corrupt(format_args!("{} is damaged at byte {position}", path.display())));
+        rebuild(directory, at, *segment, recovery)?;
+    }
+    if let Some(segment) = recovery.active_segment(at)
+        && !plan.rebuild.contains(&segment)
+    {
+        let read = |kind| fs::read(directory.join(file_name(segment, kind)));
+        let fit = match (read(FileKind::Index), read(FileKind::TimeIndex)) {
+            (Ok(index), Ok(time_index)) => recovery.indexes_fit(at, segment, &index, &time_index),
+            _ => false,
+        };
+        if !fit {
+            rebuild(directory, at, segment, recovery)?;
         }
-        let rewrite = recovery.rebuilt(at, *segment, scan).map_err(corrupt)?;
-        for (kind, content) in
-            [(FileKind::Index, &rewrite.index), (FileKind::TimeIndex, &rewrite.time_index)]
-        {
-            let path = directory.join(file_name(*segment, kind));
-            replace(&path, content).map_err(broken(format_args!("writing {}", path.display())))?;
-        }
+    }
+    Ok(())
+}
+
+/// Makes the indexes of a segment again.
+fn rebuild(
+    directory: &Path,
+    at: TopicPartition,
+    segment: Offset,
+    recovery: &mut Recovery,
+) -> Result<(), StartError> {
+    let path = directory.join(file_name(segment, FileKind::Log));
+    warn!(
+        segment = %path.display(),
+        "the indexes of a segment are damaged or missing; making them again from the segment"
+    );
+    let operation = format!("reading {}", path.display());
+    let file = File::open(&path).map_err(broken(&operation))?;
+    let length = file.metadata().map_err(broken(&operation))?.len();
+    let mut scan =
+        SegmentScan::new(segment, recovery.index_interval_bytes(at), Offset(i64::MAX));
+    let mut wanted = SCAN_BYTES;
+    while u64::from(scan.position()) < length {
+        let before = scan.position();
+        let mut data = vec![0; wanted];
+        let read = read_at_most(&file, &mut data, before.into()).map_err(broken(&operation))?;
+        data.truncate(read);
+        let found = scan.push(&data);
+        wanted = match found {
+            _ if scan.position() > before => SCAN_BYTES,
+            // The first batch is longer than what was read.
+            Scan::NeedMore { bytes, .. }
+                if read == wanted && bytes > read && bytes <= REQUEST_BYTES_MAX =>
+            {
+                bytes
+            }
+            _ => {
+                return Err(corrupt(format_args!(
+                    "{} is damaged at byte {before} and has lost its indexes; restore one or the \
+                     other from a backup",
+                    path.display()
+                )));
+            }
+        };
+    }
+    let rewrite = recovery.rebuilt(at, segment, scan).map_err(corrupt)?;
+    for (kind, content) in
+        [(FileKind::Index, &rewrite.index), (FileKind::TimeIndex, &rewrite.time_index)]
+    {
+        let path = directory.join(file_name(segment, kind));
+        replace(&path, content).map_err(broken(format_args!("writing {}", path.display())))?;
     }
     Ok(())
 }

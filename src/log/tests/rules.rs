@@ -482,6 +482,8 @@ fn hostile_index_bytes_are_refused_or_harmless() {
             refused += 1;
             continue;
         }
+        let originals = [FileKind::Index, FileKind::TimeIndex].map(|k| disk.data(Offset(0), k));
+        assert_eq!([&index[..], &time_index[..]], originals);
         let data = disk.data(Offset(0), FileKind::Log);
         for offset in 0..40 {
             let Read::File(read) = log.read(Offset(offset), 500, Offset(40), true) else {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::error::is_full;
 use crate::ids::Offset;
-use crate::log::{FileKind, SegmentWrite, file_name};
+use crate::log::{FileKind, IndexRewrite, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
 use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::sys;
@@ -187,6 +187,30 @@ impl PartitionFiles {
         if self.directory_unflushed {
             data_directory::sync_directory(root)?;
             self.directory_unflushed = false;
+        }
+        Ok(())
+    }
+
+    /// `FileWork::WriteIndexes`.
+    pub(super) fn write_indexes(
+        &mut self,
+        root: &Path,
+        directory: &PartitionDirectory,
+        rewrite: &IndexRewrite,
+    ) -> io::Result<()> {
+        let path = root.join(&directory.name);
+        // The index files that are open are about to be replaced.
+        match self.open.remove(&rewrite.segment) {
+            Some(open) => open.log.sync_data()?,
+            None => {
+                let log = path.join(file_name(rewrite.segment, FileKind::Log));
+                OpenOptions::new().write(true).open(log)?.sync_data()?;
+            }
+        }
+        for (kind, content) in
+            [(FileKind::Index, &rewrite.index), (FileKind::TimeIndex, &rewrite.time_index)]
+        {
+            data_directory::replace(&path.join(file_name(rewrite.segment, kind)), content)?;
         }
         Ok(())
     }

@@ -37,6 +37,9 @@ fn carry_out(
         FileWork::ReadIndexes { directory, segment } => {
             return segments::read_indexes(root, directory, *segment);
         }
+        FileWork::WriteIndexes { directory, rewrite } => {
+            files.write_indexes(root, directory, rewrite)?;
+        }
         FileWork::Read { .. } => panic!("reads do not queue behind other jobs"),
         FileWork::DeleteSegments { directory, segments } => {
             files.delete_segments(root, directory, segments)?;
@@ -141,6 +144,9 @@ fn describe(work: &FileWork) -> String {
         FileWork::Flush { directory, .. } => format!("flushing {}", directory.name),
         FileWork::ReadIndexes { directory, segment } => {
             format!("reading the indexes of segment {segment} of {}", directory.name)
+        }
+        FileWork::WriteIndexes { directory, rewrite } => {
+            format!("writing the indexes of segment {} of {}", rewrite.segment, directory.name)
         }
         FileWork::Read { range } => format!("reading {}", range.directory.name),
         FileWork::DeleteSegments { directory, .. } => {
