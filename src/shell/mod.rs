@@ -21,6 +21,7 @@ pub mod boot;
 pub mod data_directory;
 pub mod fatal;
 pub mod inspect;
+mod inspect_state;
 mod limits_check;
 pub mod restore;
 mod restore_partitions;

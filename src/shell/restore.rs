@@ -20,13 +20,13 @@ use super::data_directory::{
 use super::fatal::ExitStatus;
 use super::restore_partitions::{judge_directories, open_partitions};
 use super::sys;
-use crate::catalog::{Catalog, Endpoint, Record, frame};
+use crate::catalog::{Catalog, Endpoint, Image, Record, TopicConfig, frame};
 use crate::config::Settings;
 use crate::ids::{Incarnation, ShardId, TopicId};
 use crate::journal::{
     self, FileHeader, HeaderFault, Lane, PlanFault, Replay, ReplayEnd, ReplayedEntry,
 };
-use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH};
+use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH, journal_batch_bytes_max};
 use crate::shard::directories::{DeletedTopics, DirectoryFate};
 use crate::shard::owner::{OwnerOptions, ShardCheckpoint};
 use crate::shard::recovery::Recovery;
@@ -54,6 +54,7 @@ pub fn seeds(
         load_catalog(settings, data, &checkpoints, random)?;
     let image = catalog.image().clone();
     let statics = settings.static_configs.clone();
+    check_batch_bytes(settings, &image)?;
     let mut recovery = Recovery::new(&image, &statics, checkpoints, now);
     if let Some(deleted) = deleted {
         recovery.know_deleted(deleted);
@@ -117,6 +118,31 @@ fn options(
         fetch_bytes_max: settings.fetch_max_bytes as usize,
         fetch_sessions_max: share(settings.fetch_session_slots),
     }
+}
+
+/// Refuses to start with journal files that are too small for the batches that a topic allows.
+fn check_batch_bytes(settings: &Settings, image: &Image) -> Result<(), StartError> {
+    let largest = journal_batch_bytes_max(settings.journal_file_bytes);
+    let statics = &settings.static_configs;
+    let by_default = TopicConfig::from_overrides(&BTreeMap::new(), image, statics);
+    let topics = image.topics.iter().map(|topic| {
+        (format!("topic {}", topic.name), TopicConfig::resolve(topic, image, statics))
+    });
+    for (name, config) in topics.chain([("every new topic".to_owned(), by_default)]) {
+        let wanted = config.max_message_bytes as usize;
+        if wanted > largest {
+            return Err(StartError {
+                status: ExitStatus::Usage,
+                reason: format!(
+                    "{name} takes batches of up to {wanted} bytes (max.message.bytes), but a journal \
+                     file of {} bytes takes {largest} at most; set ringmain.journal.file.bytes \
+                     higher",
+                    settings.journal_file_bytes
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Refuses to start on a disk that has no room for the first journal file of every shard: the port

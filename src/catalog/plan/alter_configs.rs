@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::apply::Catalog;
 use super::super::config_keys::{
-    ConfigType, broker_key, check_broker_configs, check_topic_configs, topic_key,
+    ConfigType, broker_key, check_batch_bytes, check_broker_configs, check_topic_configs, topic_key,
 };
 use super::super::layers::Layers;
 use super::super::record::{ConfigResource, Record};
@@ -141,6 +141,10 @@ impl Catalog {
             ConfigResource::Cluster => {
                 check_broker_configs(&wanted, false).map_err(Refusal::InvalidRequest)?;
             }
+        }
+        let key = "message.max.bytes";
+        if wanted.contains_key(key) && !matches!(resource, ConfigResource::Topic(_)) {
+            check_batch_bytes(key, &wanted, layers).map_err(Refusal::InvalidConfig)?;
         }
         let removed = current.keys().filter(|key| !wanted.contains_key(*key));
         let mut records: Vec<Record> = removed
