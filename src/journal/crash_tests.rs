@@ -174,7 +174,14 @@ fn settled(incarnation: u64, group_count: i64, disk: &mut Disk) -> Driver {
     let mut driver = Driver::new(options(incarnation, LANE));
     driver.settle(disk);
     for base in 0..group_count {
-        driver.append(partition(0), base, base + 1, &payload(&mut prng, if base % 5 == 4 { 20_000 } else { 2500 })).unwrap();
+        driver
+            .append(
+                partition(0),
+                base,
+                base + 1,
+                &payload(&mut prng, if base % 5 == 4 { 20_000 } else { 2500 }),
+            )
+            .unwrap();
         driver.settle(disk);
         driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(base - 3)));
     }

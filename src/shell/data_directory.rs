@@ -465,7 +465,13 @@ fn find_partition(name: String, path: &Path) -> Result<FoundPartition, OpenError
     let metadata_is_whole = topic.map(partition_metadata) == text && text.is_some();
     let at = topic.zip(partition).map(|(topic, partition)| TopicPartition { topic, partition });
     let epochs = fs::read_to_string(path.join(EPOCH_CHECKPOINT)).ok();
-    Ok(FoundPartition { name, at, metadata_is_whole, segments: segments.into_values().collect(), epochs })
+    Ok(FoundPartition {
+        name,
+        at,
+        metadata_is_whole,
+        segments: segments.into_values().collect(),
+        epochs,
+    })
 }
 
 fn read_or_empty(path: &Path) -> Result<Vec<u8>, OpenError> {
@@ -578,14 +584,13 @@ mod tests {
             FoundSegment { segment: Offset(0), index_bytes: Some(0), ..Default::default() },
             FoundSegment { segment: Offset(7), log_bytes: Some(3), ..Default::default() },
         ];
-        let expected =
-            FoundPartition {
-                name: "my-topic-3".into(),
-                at: Some(at),
-                metadata_is_whole: true,
-                segments,
-                epochs: None,
-            };
+        let expected = FoundPartition {
+            name: "my-topic-3".into(),
+            at: Some(at),
+            metadata_is_whole: true,
+            segments,
+            epochs: None,
+        };
         assert_eq!(data.partitions().unwrap(), [expected]);
         assert_eq!(
             data.checkpoints().unwrap(),

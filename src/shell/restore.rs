@@ -177,9 +177,7 @@ pub(super) fn corrupt(reason: impl std::fmt::Display) -> StartError {
     StartError { status: ExitStatus::Corrupt, reason: reason.to_string() }
 }
 
-pub(super) fn broken(
-    operation: impl std::fmt::Display,
-) -> impl FnOnce(io::Error) -> StartError {
+pub(super) fn broken(operation: impl std::fmt::Display) -> impl FnOnce(io::Error) -> StartError {
     let operation = operation.to_string();
     move |error| {
         let full = error.kind() == io::ErrorKind::StorageFull;
@@ -209,8 +207,8 @@ fn load_catalog(
         reason: error.to_string(),
     })?;
     let snapshot = (!snapshot.is_empty()).then_some(snapshot.as_slice());
-    let loaded = Catalog::load(snapshot, &log, settings.static_configs.clone())
-        .map_err(|error| {
+    let loaded =
+        Catalog::load(snapshot, &log, settings.static_configs.clone()).map_err(|error| {
             corrupt(format_args!(
                 "the catalog: {error}; restore {} from a backup",
                 data.root().join("catalog").display()
@@ -231,10 +229,8 @@ fn load_catalog(
     }
     let torn = loaded.end.valid_bytes < log.len();
     let fates = if loaded.catalog.image().is_created() {
-        let deleted = DeletedTopics {
-            known: loaded.deleted.clone(),
-            complete: snapshot.is_none() || torn,
-        };
+        let deleted =
+            DeletedTopics { known: loaded.deleted.clone(), complete: snapshot.is_none() || torn };
         judge_directories(data, loaded.catalog.image(), checkpoints, &deleted)?
     } else {
         Vec::new()
@@ -490,11 +486,7 @@ fn read_chain(chain: journal::Chain, files: &[JournalFile]) -> ReadChain {
 }
 
 /// Fills as much of the buffer as the file has.
-pub(super) fn read_at_most(
-    file: &File,
-    buffer: &mut [u8],
-    position: u64,
-) -> io::Result<usize> {
+pub(super) fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, position + filled as u64) {

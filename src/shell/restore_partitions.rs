@@ -52,9 +52,8 @@ pub(super) fn judge_directories(
             topic: found.at.map(|at| at.topic),
             has_records: found.segments.iter().any(|s| s.log_bytes.is_some_and(|bytes| bytes > 0)),
         };
-        let fate = fate(&directory, image, &durable, deleted).map_err(|reason| {
-            corrupt(format_args!("in {}: {reason}", data.root().display()))
-        })?;
+        let fate = fate(&directory, image, &durable, deleted)
+            .map_err(|reason| corrupt(format_args!("in {}: {reason}", data.root().display())))?;
         Ok((found, fate))
     };
     found.into_iter().map(judge).collect()
@@ -179,8 +178,7 @@ fn rebuild(
     let operation = format!("reading {}", path.display());
     let file = File::open(&path).map_err(broken(&operation))?;
     let length = file.metadata().map_err(broken(&operation))?.len();
-    let mut scan =
-        SegmentScan::new(segment, recovery.index_interval_bytes(at), Offset(i64::MAX));
+    let mut scan = SegmentScan::new(segment, recovery.index_interval_bytes(at), Offset(i64::MAX));
     let mut wanted = SCAN_BYTES;
     while u64::from(scan.position()) < length {
         let before = scan.position();

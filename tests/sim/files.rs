@@ -129,7 +129,8 @@ impl Files {
                 return Ok(FileOutcome::Indexes { offsets, times });
             }
             FileWork::WriteIndexes { directory, rewrite } => {
-                let name = |kind| format!("{}/{}", directory.name, file_name(rewrite.segment, kind));
+                let name =
+                    |kind| format!("{}/{}", directory.name, file_name(rewrite.segment, kind));
                 let log = disk.open(&name(FileKind::Log))?;
                 disk.sync(log)?;
                 replace(disk, &name(FileKind::Index), &rewrite.index)?;

@@ -165,9 +165,7 @@ pub(in crate::catalog) fn check_topic_configs(
         };
         key.normalized(value)?;
     }
-    if configs.contains_key("max.message.bytes") {
-        check_batch_bytes("max.message.bytes", configs, layers)?;
-    }
+    check_batch_bytes("max.message.bytes", configs, layers)?;
     let lag = |name| resolve_number(configs, layers, name);
     let (low, high) = (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"));
     if low > high {
@@ -179,8 +177,8 @@ pub(in crate::catalog) fn check_topic_configs(
     Ok(())
 }
 
-/// Checks that batches as large as this config allows can be stored: they have to fit into a file of
-/// the journal.
+/// Checks that batches as large as this config allows, if it is among them, can be stored: they have
+/// to fit into a file of the journal.
 ///
 /// # Errors
 /// With a text that says what would make room for them.
@@ -189,13 +187,11 @@ pub(in crate::catalog) fn check_batch_bytes(
     configs: &BTreeMap<String, String>,
     layers: Layers<'_>,
 ) -> Result<(), String> {
-    let file_bytes = resolve_own(layers, "ringmain.journal.file.bytes");
+    let wanted: usize = configs.get(key).and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+    let file_bytes = layers.value("ringmain.journal.file.bytes");
+    let file_bytes = file_bytes.and_then(|value| value.parse().ok()).unwrap_or(JOURNAL_FILE_BYTES);
     let largest = journal_batch_bytes_max(file_bytes);
-    let wanted = match configs.get(key) {
-        Some(value) => value.trim().parse().unwrap_or(0),
-        None => resolve_number(configs, layers, key),
-    };
-    if usize::try_from(wanted).is_ok_and(|wanted| wanted <= largest) {
+    if wanted <= largest {
         return Ok(());
     }
     Err(format!(
@@ -204,10 +200,6 @@ pub(in crate::catalog) fn check_batch_bytes(
          (ringmain.journal.file.bytes; no more than {} whatever its value)",
         journal_batch_bytes_max(u64::MAX)
     ))
-}
-
-fn resolve_own(layers: Layers<'_>, name: &str) -> u64 {
-    layers.value(name).and_then(|value| value.parse().ok()).unwrap_or(JOURNAL_FILE_BYTES)
 }
 
 /// Checks dynamic configs of one broker (`per_broker`) or of all.

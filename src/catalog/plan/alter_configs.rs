@@ -142,10 +142,7 @@ impl Catalog {
                 check_broker_configs(&wanted, false).map_err(Refusal::InvalidRequest)?;
             }
         }
-        let key = "message.max.bytes";
-        if wanted.contains_key(key) && !matches!(resource, ConfigResource::Topic(_)) {
-            check_batch_bytes(key, &wanted, layers).map_err(Refusal::InvalidConfig)?;
-        }
+        check_batch_bytes("message.max.bytes", &wanted, layers).map_err(Refusal::InvalidConfig)?;
         let removed = current.keys().filter(|key| !wanted.contains_key(*key));
         let mut records: Vec<Record> = removed
             .map(|key| Record::ConfigRemoved { resource: resource.clone(), key: key.clone() })

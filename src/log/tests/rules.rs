@@ -497,6 +497,31 @@ fn hostile_index_bytes_are_refused_or_harmless() {
 }
 
 #[test]
+fn every_damaged_bit_of_a_segment_is_seen() {
+    let mut log = empty(OPTIONS);
+    let mut disk = Disk::default();
+    for (base, epoch) in [(0, 3), (2, 3), (4, 5), (6, 5)] {
+        append(&mut log, &batch(base, epoch, &[base, base], 20), 0);
+    }
+    write_all(&mut log, &mut disk);
+    let data = disk.data(Offset(0), FileKind::Log).to_vec();
+    let size = data.len() / 4;
+    assert_eq!(log.sound_bytes(&data, Offset(1)), data.len());
+    assert_eq!(log.sound_bytes(&data[size..], Offset(2)), 3 * size);
+    assert_eq!(log.sound_bytes(&data[..data.len() - 1], Offset(0)), 3 * size);
+    assert_eq!(log.sound_bytes(&data, Offset(2)), 0, "the first batch is not the one asked for");
+    for at in 0..data.len() {
+        for bit in 0..8 {
+            let mut damaged = data.clone();
+            damaged[at] ^= 1 << bit;
+            assert_eq!(log.sound_bytes(&damaged, Offset(0)), at / size * size, "byte {at}");
+        }
+    }
+    let swapped = [&data[..size], &data[2 * size..3 * size], &data[size..2 * size]].concat();
+    assert_eq!(log.sound_bytes(&swapped, Offset(0)), size);
+}
+
+#[test]
 fn hostile_segment_bytes_never_pass_for_batches() {
     let good: Vec<u8> = (0..5).flat_map(|at| batch(at * 2, 0, &[at, at], 30).to_vec()).collect();
     let size = good.len() / 5;

@@ -306,6 +306,7 @@ impl Owner {
         }
         self.writer.forget(at);
         self.retention.forget(at);
+        self.forget_rebuilds(at, out);
         *self.dropping.entry(version).or_default() += 1;
         let id = out.file(FileWork::DeleteDirectory { directory: partition.directory });
         self.jobs.insert(id, Job::DropDirectory { version });

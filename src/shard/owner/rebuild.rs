@@ -130,6 +130,16 @@ impl Owner {
         }
     }
 
+    /// The partition is gone.
+    pub(super) fn forget_rebuilds(&mut self, at: TopicPartition, out: &mut Outbox) {
+        let all = (at, Offset(i64::MIN))..=(at, Offset(i64::MAX));
+        let gone: Vec<Offset> =
+            self.rebuilds.range(all).map(|((_, segment), _)| *segment).collect();
+        for segment in gone {
+            self.end_rebuild(at, segment, Err(PartitionRefusal::Unknown), out);
+        }
+    }
+
     pub(super) fn on_rebuild_read(
         &mut self,
         at: TopicPartition,
@@ -139,6 +149,11 @@ impl Owner {
         out: &mut Outbox,
     ) {
         let Some(rebuild) = self.rebuilds.get_mut(&(at, segment)) else { return };
+        let log = self.partitions.get(&at).map(|partition| &partition.log);
+        if log.is_some_and(|log| log.segment_files(segment).is_none()) {
+            // Retention was faster.
+            return self.end_rebuild(at, segment, Ok(()), out);
+        }
         let data = match result {
             Ok(FileOutcome::Bytes(data)) => data,
             Ok(outcome) => panic!("a read brought {outcome:?}"),

@@ -66,7 +66,8 @@ mod tests {
 
     #[test]
     fn what_was_found_is_checked_once_and_what_was_written_since_is_not() {
-        let mut unchecked = Unchecked(BTreeMap::from([(Offset(5), Found { end: 100, from: 0, to: 0 })]));
+        let mut unchecked =
+            Unchecked(BTreeMap::from([(Offset(5), Found { end: 100, from: 0, to: 0 })]));
         assert!(!unchecked.has(Offset(0), 0, 100));
         assert!(!unchecked.has(Offset(5), 100, 50));
         assert!(unchecked.has(Offset(5), 99, 50));

@@ -248,10 +248,7 @@ impl PartitionFiles {
             // No directory, or one without a readable file; the latter is removed too, since its name
             // is ours.
             Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::InvalidData
-                ) =>
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) =>
             {
                 String::new()
             }
