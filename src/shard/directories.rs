@@ -91,12 +91,9 @@ pub fn fate(
         return Ok(DirectoryFate::Deleted);
     }
     match named {
-        _ if !has_records => Ok(DirectoryFate::Deleted),
-        Some(_) => Err(format!(
-            "{name} says in its partition.metadata that it belongs to topic id {written}, which the \
-             catalog never knew: if the file is damaged remove it, if the directory belongs \
-             elsewhere move it away"
-        )),
+        // No checkpoint knows of segments here, so all that the partition has is in the journals.
+        Some(at) => Ok(DirectoryFate::Owned(at)),
+        None if !has_records => Ok(DirectoryFate::Deleted),
         None => Err(format!(
             "{name} belongs to topic id {written}, which the catalog does not know and which nobody \
              deleted: the end of catalog/log is lost; restore it, or move the directory away to give \
@@ -171,8 +168,7 @@ mod tests {
         assert_eq!(judged(&directory("a-0", None, true), false, &whole), "owned");
         assert_eq!(judged(&directory("a-0", Some(OTHER), true), false, &whole), "refused");
         let never_known = Some(TopicId([8; 16]));
-        assert_eq!(judged(&directory("a-0", never_known, true), false, &whole), "refused");
-        assert_eq!(judged(&directory("a-0", never_known, false), false, &whole), "deleted");
+        assert_eq!(judged(&directory("a-0", never_known, true), false, &whole), "owned");
     }
 
     #[test]
