@@ -29,10 +29,30 @@ pub const PARTITION_PRODUCERS_MAX: usize = 10_000;
 /// Unit of journal writes, in bytes: the largest logical block size in common use, so one journal
 /// works on 512-byte and 4-KiB devices.
 pub const JOURNAL_BLOCK_BYTES: usize = 4096;
-/// Largest journal group, in bytes, headers and padding included.
+/// Largest journal group of several entries, in bytes, headers and padding included. An entry that
+/// is larger gets a group of its own.
 pub const JOURNAL_GROUP_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Size of one journal file, in bytes.
 pub const JOURNAL_FILE_BYTES: u64 = 64 * 1024 * 1024;
+/// Largest journal group of a single entry, in bytes, headers and padding included.
+pub const JOURNAL_LARGE_GROUP_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// The largest record batch that a journal with files of this length takes: it lies within one
+/// file, behind the file's header and with headers of its own.
+#[must_use]
+pub const fn journal_batch_bytes_max(file_bytes: u64) -> usize {
+    let room = file_bytes.saturating_sub(JOURNAL_BLOCK_BYTES as u64);
+    let group = if room < JOURNAL_LARGE_GROUP_BYTES_MAX as u64 {
+        room as usize
+    } else {
+        JOURNAL_LARGE_GROUP_BYTES_MAX
+    };
+    group.saturating_sub(JOURNAL_ENTRY_HEADERS_BYTES)
+}
+
+/// Bytes of a journal group that holds one entry, besides the entry's payload.
+pub const JOURNAL_ENTRY_HEADERS_BYTES: usize = 128;
+
 /// Journal groups in flight to the device at once, per journal.
 pub const JOURNAL_DEPTH: usize = 4;
 /// Requests of one connection being worked on at once; above it the connection is not read.
@@ -43,5 +63,8 @@ pub const FETCH_SESSIONS_MAX: usize = 1000;
 const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < REQUEST_BYTES_MAX);
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX > BATCH_BYTES_MAX_DEFAULT + JOURNAL_BLOCK_BYTES);
+const _: () = assert!(JOURNAL_LARGE_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));
+const _: () = assert!(JOURNAL_LARGE_GROUP_BYTES_MAX > REQUEST_BYTES_MAX + JOURNAL_BLOCK_BYTES);
+const _: () = assert!(journal_batch_bytes_max(JOURNAL_FILE_BYTES) >= 32 * 1024 * 1024);
 const _: () = assert!(JOURNAL_FILE_BYTES >= 8 * JOURNAL_GROUP_BYTES_MAX as u64);
 const _: () = assert!(JOURNAL_DEPTH >= 1);

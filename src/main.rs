@@ -170,6 +170,7 @@ fn run(broker: &Broker) -> Result<ExitStatus, StartError> {
     let data = DataDirectory::open_with(&settings.log_dir, journals).map_err(|error| {
         let status = match error {
             OpenError::Locked(_) => ExitStatus::Locked,
+            OpenError::Damaged { .. } => ExitStatus::Corrupt,
             _ => ExitStatus::DataDirectory,
         };
         StartError { status, reason: error.to_string() }

@@ -234,6 +234,7 @@ fn partition_error(refusal: &PartitionRefusal) -> ErrorCode {
         PartitionRefusal::UnknownEpoch => ErrorCode::UNKNOWN_LEADER_EPOCH,
         PartitionRefusal::OffsetOutOfRange { .. } => ErrorCode::OFFSET_OUT_OF_RANGE,
         PartitionRefusal::Storage => ErrorCode::KAFKA_STORAGE_ERROR,
+        PartitionRefusal::Corrupt => ErrorCode::CORRUPT_MESSAGE,
     }
 }
 

@@ -148,6 +148,8 @@ pub enum PartitionRefusal {
     },
     /// The bytes could not be read.
     Storage,
+    /// The bytes are not those that were written.
+    Corrupt,
 }
 
 /// Why a batch is not appended. Nothing of it is.

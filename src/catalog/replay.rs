@@ -1,5 +1,6 @@
 //! Loading: snapshot plus log tail is the image.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use super::apply::{ApplyError, Catalog};
 use super::frame::{CatalogLogReader, LogEnd, LogError};
 use super::image::Image;
 use super::layers::StaticConfigs;
+use super::record::Record;
 use super::snapshot::{SnapshotError, decode_snapshot};
+use crate::ids::TopicId;
 
 /// Why the catalog cannot be loaded. None of these is repaired by cutting something off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Loaded {
     pub catalog: Catalog,
     /// Where the log ends. The next append goes to `end.valid_bytes`, over whatever is there.
     pub end: LogEnd,
+    /// Topics whose deletion is in the log. Without a snapshot these are all there ever were.
+    pub deleted: BTreeSet<TopicId>,
 }
 
 impl Catalog {
@@ -55,9 +60,16 @@ impl Catalog {
             Some(bytes) => decode_snapshot(bytes).map_err(LoadError::Snapshot)?,
             None => Image::default(),
         };
+        let deletions = CatalogLogReader::new(log, image.version).map_while(Result::ok);
+        let deleted = deletions
+            .filter_map(|entry| match entry.record {
+                Record::TopicDeleted { id } => Some(id),
+                _ => None,
+            })
+            .collect();
         let mut catalog = Catalog::with_image(image, statics);
         let end = catalog.replay(log)?;
-        Ok(Loaded { catalog, end })
+        Ok(Loaded { catalog, end, deleted })
     }
 
     /// Applies what a log file adds to this image; for a log of several files, in their order.

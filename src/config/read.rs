@@ -12,7 +12,7 @@ use super::{GroupSettings, Settings, TransactionSettings};
 use crate::catalog::StaticConfigs;
 use crate::catalog::config_keys::{ConfigKey, Effect, broker_key};
 use crate::ids::NodeId;
-use crate::limits::{JOURNAL_BLOCK_BYTES, SHARDS_MAX};
+use crate::limits::{JOURNAL_BLOCK_BYTES, SHARDS_MAX, journal_batch_bytes_max};
 
 /// A value with its place, before it is checked.
 struct Given {
@@ -395,6 +395,19 @@ impl Reading {
         let block = JOURNAL_BLOCK_BYTES as u64;
         if !self.number::<u64>("ringmain.journal.file.bytes").is_multiple_of(block) {
             self.refuse("ringmain.journal.file.bytes", format!("must be a multiple of {block}"));
+        }
+        let file_bytes = self.number::<u64>("ringmain.journal.file.bytes");
+        let largest = journal_batch_bytes_max(file_bytes);
+        if self.number::<u64>("message.max.bytes") > largest as u64 {
+            let most = journal_batch_bytes_max(u64::MAX);
+            self.refuse(
+                "message.max.bytes",
+                format!(
+                    "must be no more than {largest}, the largest batch that a journal file of \
+                     {file_bytes} bytes takes (ringmain.journal.file.bytes; no more than {most} \
+                     whatever its value)"
+                ),
+            );
         }
     }
 

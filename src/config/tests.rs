@@ -112,6 +112,7 @@ fn contradictions_are_errors() {
         (&[("ringmain.cluster.id", "x")], "must be 22 characters"),
         (&[("max.connections.per.ip.overrides", "localhost")], "not of the form host:limit"),
         (&[("message.max.bytes", "200000000")], "is above socket.request.max.bytes"),
+        (&[("message.max.bytes", "67104641")], "must be no more than 67104640"),
         (&[("group.min.session.timeout.ms", "1800001")], "is above group.max.session.timeout.ms"),
         (
             &[

@@ -10,7 +10,7 @@ use super::format::{
     ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, entry_header, whole_blocks,
 };
 use crate::ids::{Incarnation, Offset, ShardId, TopicPartition};
-use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
+use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX, journal_batch_bytes_max};
 
 /// What a journal is, for its whole life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,8 @@ pub struct JournalOptions {
     pub file_bytes: u64,
     /// Groups in flight at once, at least 1.
     pub depth: usize,
-    /// Largest group, header and padding included: whole blocks, at most
-    /// [`JOURNAL_GROUP_BYTES_MAX`].
+    /// Largest group of several entries, header and padding included: whole blocks, at most
+    /// [`JOURNAL_GROUP_BYTES_MAX`]. An entry that is larger gets a group of its own.
     pub group_bytes_max: usize,
     /// Files on disk, at least 2.
     pub files_max: usize,
@@ -38,7 +38,7 @@ pub enum Refusal {
     /// All groups are full and the device (or the next file) is not there yet. The caller holds the
     /// entry, reads no more from its sockets, and tries again after a completion.
     Full,
-    /// The entry is larger than a group can ever be.
+    /// The entry is larger than a file can hold ([`journal_batch_bytes_max`]).
     TooLarge,
 }
 
@@ -125,7 +125,7 @@ impl Journal {
         let block_bytes = JOURNAL_BLOCK_BYTES as u64;
         assert!(depth >= 1 && files_max >= 2, "a journal needs a group in flight and a next file");
         assert!(group_bytes_max.is_multiple_of(JOURNAL_BLOCK_BYTES) && group_bytes_max > 0);
-        assert!(group_bytes_max <= JOURNAL_GROUP_BYTES_MAX, "replay reads no larger group");
+        assert!(group_bytes_max <= JOURNAL_GROUP_BYTES_MAX, "buffers are kept, so they are small");
         assert!(file_bytes.is_multiple_of(block_bytes));
         assert!(u32::try_from(file_bytes / block_bytes).is_ok(), "a block's index is 32 bits wide");
         assert!(file_bytes >= block_bytes + group_bytes_max as u64, "a file holds any one group");
@@ -160,12 +160,20 @@ impl Journal {
     /// Adds an entry to the open group and says which group that is.
     ///
     /// # Errors
-    /// [`Refusal::Full`] is back-pressure; [`Refusal::TooLarge`] is for batches that must go
-    /// straight to their segment.
+    /// [`Refusal::Full`] is back-pressure; [`Refusal::TooLarge`] is for good.
     pub fn append(&mut self, entry: &Entry<'_>) -> Result<GroupSequence, Refusal> {
         let bytes = ENTRY_HEADER_BYTES + entry.payload.len();
-        if bytes > self.options.group_bytes_max - GROUP_HEADER_BYTES {
+        if entry.payload.len() > journal_batch_bytes_max(self.options.file_bytes) {
             return Err(Refusal::TooLarge);
+        }
+        // A large entry has a group and a buffer of its own. One of them waits at a time, so that
+        // not many times their bytes are in memory.
+        let group_bytes_max = self.options.group_bytes_max;
+        let is_large = |used: usize| used > group_bytes_max;
+        let large_waits = self.waiting.iter().chain(&self.open).any(|group| is_large(group.used));
+        let needed = GROUP_HEADER_BYTES + bytes;
+        if is_large(needed) && large_waits {
+            return Err(Refusal::Full);
         }
         let fits = |group: &Group| group.used + bytes <= self.options.group_bytes_max;
         let mut group = match self.open.take() {
@@ -176,7 +184,7 @@ impl Journal {
             }
             full => {
                 self.waiting.extend(full);
-                self.new_group()
+                self.new_group(needed)
             }
         };
         // The one copy of an acknowledged batch: direct I/O needs one aligned, gap-free buffer, and
@@ -195,12 +203,11 @@ impl Journal {
         Ok(GroupSequence(self.issued.0 + self.waiting.len() as u64 + 1))
     }
 
-    fn new_group(&mut self) -> Group {
+    fn new_group(&mut self, needed: usize) -> Group {
+        let bytes_max = self.options.group_bytes_max;
+        let kept = if needed <= bytes_max { self.buffers.pop() } else { None };
         Group {
-            buffer: self
-                .buffers
-                .pop()
-                .unwrap_or_else(|| GroupBuffer::new(self.options.group_bytes_max)),
+            buffer: kept.unwrap_or_else(|| GroupBuffer::new(needed.max(bytes_max))),
             used: GROUP_HEADER_BYTES,
             entry_count: 0,
             entries_crc: 0,
@@ -300,7 +307,10 @@ impl Journal {
             Some(in_flight) if !in_flight.written => in_flight.written = true,
             _ => panic!("group {} was not in flight", group.0),
         }
-        self.buffers.push(buffer);
+        // The buffer of a large entry is not kept.
+        if buffer.capacity() == self.options.group_bytes_max {
+            self.buffers.push(buffer);
+        }
         while let Some(front) = self.in_flight.pop_front_if(|front| front.written) {
             self.durable = front.group;
         }

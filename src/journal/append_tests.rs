@@ -96,10 +96,29 @@ fn full_groups_wait_and_then_push_back() {
 }
 
 #[test]
-fn an_entry_larger_than_a_group_is_refused() {
-    let (mut driver, _) = driver();
-    assert_eq!(driver.append(partition(0), 0, 1, &[1; LARGEST + 1]), Err(Refusal::TooLarge));
-    assert!(driver.append(partition(0), 0, 1, &[1; LARGEST]).is_ok());
+fn a_large_entry_gets_a_group_of_its_own() {
+    const WHOLE_FILE: usize = 7 * BLOCK as usize - GROUP_HEADER_BYTES - ENTRY_HEADER_BYTES;
+    let (mut driver, mut disk) = driver();
+    driver.settle(&mut disk);
+    assert_eq!(driver.append(partition(0), 0, 1, &[1; WHOLE_FILE + 1]), Err(Refusal::TooLarge));
+    let mut next = 0;
+    for (bytes, group) in [(10, 1), (LARGEST + 1, 2), (10, 3), (10, 3), (WHOLE_FILE, 4), (1, 5)] {
+        let payload = vec![7; bytes];
+        let appended = driver.append(partition(0), next, next + 1, &payload);
+        if bytes == WHOLE_FILE {
+            assert_eq!(appended, Err(Refusal::Full), "one large entry waits at a time");
+            driver.settle(&mut disk);
+            let appended = driver.append(partition(0), next, next + 1, &payload);
+            assert_eq!(appended, Ok(GroupSequence(group)));
+        } else {
+            assert_eq!(appended, Ok(GroupSequence(group)));
+        }
+        next += 1;
+    }
+    driver.settle(&mut disk);
+    assert_eq!(driver.journal.durable(), GroupSequence(5));
+    let kept: Vec<usize> = driver.journal.buffers.iter().map(|buffer| buffer.capacity()).collect();
+    assert!(kept.iter().all(|bytes| *bytes == 3 * BLOCK as usize), "{kept:?}");
 }
 
 #[test]

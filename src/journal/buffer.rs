@@ -27,6 +27,11 @@ impl GroupBuffer {
         GroupBuffer { bytes, start, len: 0 }
     }
 
+    /// How many bytes it has room for.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.len() - JOURNAL_BLOCK_BYTES
+    }
+
     /// What is to be written: aligned, and whole blocks long.
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {

@@ -61,7 +61,9 @@ fn trace(seed: u64, steps: usize, mut at_step: impl FnMut(State<'_>)) {
     for step in 0..steps {
         match prng.below(4) {
             0 | 1 => {
-                let payload = payload(&mut prng, 3000);
+                // Some are larger than a group of several.
+                let large = prng.below(8) == 0;
+                let payload = payload(&mut prng, if large { 25_000 } else { 3000 });
                 match driver.append(partition(0), next, next + 1, &payload) {
                     Ok(group) => {
                         appended.push((group, next, payload));
@@ -172,7 +174,14 @@ fn settled(incarnation: u64, group_count: i64, disk: &mut Disk) -> Driver {
     let mut driver = Driver::new(options(incarnation, LANE));
     driver.settle(disk);
     for base in 0..group_count {
-        driver.append(partition(0), base, base + 1, &payload(&mut prng, 2500)).unwrap();
+        driver
+            .append(
+                partition(0),
+                base,
+                base + 1,
+                &payload(&mut prng, if base % 5 == 4 { 20_000 } else { 2500 }),
+            )
+            .unwrap();
         driver.settle(disk);
         driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(base - 3)));
     }

@@ -11,6 +11,9 @@ pub const GROUP_HEADER_BYTES: usize = 80;
 /// Bytes of an entry before its payload.
 pub const ENTRY_HEADER_BYTES: usize = 48;
 
+const _: () =
+    assert!(GROUP_HEADER_BYTES + ENTRY_HEADER_BYTES == limits::JOURNAL_ENTRY_HEADERS_BYTES);
+
 const FILE_MAGIC: [u8; 8] = *b"RMJFILE\0";
 const GROUP_MAGIC: [u8; 8] = *b"RMGROUP\0";
 const VERSION: u32 = 1;

@@ -9,7 +9,7 @@ use super::entry::{EntryKind, FileNumber, GroupSequence};
 use super::plan::Chain;
 use super::walk::{Expected, Identity, Step, Stop, header_at, step};
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
-use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
+use crate::limits::JOURNAL_BLOCK_BYTES;
 
 /// An entry as it was appended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct ReadRequest {
     /// Where, in whole blocks.
     pub position: u64,
     /// How much, in whole blocks. At most the larger of the read size and
-    /// [`JOURNAL_GROUP_BYTES_MAX`].
+    /// [`JOURNAL_LARGE_GROUP_BYTES_MAX`](crate::limits::JOURNAL_LARGE_GROUP_BYTES_MAX).
     pub bytes: usize,
 }
 
@@ -369,5 +369,3 @@ impl Replay {
         }
     }
 }
-
-const _: () = assert!(JOURNAL_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));

@@ -5,7 +5,7 @@ use std::fmt;
 use super::entry::{Entry, FileNumber, GroupSequence, Lane};
 use super::format::{GROUP_HEADER_BYTES, GroupHeader, NoGroup, parse_entry, whole_blocks};
 use crate::ids::{Incarnation, ShardId};
-use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
+use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_LARGE_GROUP_BYTES_MAX};
 
 /// Why reading stopped at a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -160,7 +160,7 @@ pub(super) fn step<'a>(
     }
     let used = u64::from(header.entries_bytes) + GROUP_HEADER_BYTES as u64;
     let used = usize::try_from(used).unwrap_or(usize::MAX);
-    if used > JOURNAL_GROUP_BYTES_MAX || used as u64 > file_bytes.saturating_sub(position) {
+    if used > JOURNAL_LARGE_GROUP_BYTES_MAX || used as u64 > file_bytes.saturating_sub(position) {
         return Step::Stop(Stop::CorruptEntries);
     }
     let Some(entries) = bytes.get(GROUP_HEADER_BYTES..used) else {

@@ -39,6 +39,10 @@ pub struct SegmentCheckpoint {
     pub index_bytes: u32,
     /// Durable bytes of `.timeindex`.
     pub time_index_bytes: u32,
+    /// CRC32C of the durable bytes of `.index`.
+    pub index_crc: u32,
+    /// CRC32C of the durable bytes of `.timeindex`.
+    pub time_index_crc: u32,
     /// Bytes since the batch with the last index entry, that batch included.
     pub bytes_since_index_entry: u32,
     /// Largest timestamp of the first batch, or -1.
@@ -77,6 +81,8 @@ impl SegmentCheckpoint {
             bytes: mark.bytes,
             index_bytes: mark.index_position(),
             time_index_bytes: mark.time_index_position(),
+            index_crc: mark.index_crc,
+            time_index_crc: mark.time_index_crc,
             bytes_since_index_entry: mark.bytes_since_index_entry,
             first_timestamp: mark.first_timestamp.0,
             max_timestamp: mark.max_timestamp.0,
@@ -96,6 +102,8 @@ impl SegmentCheckpoint {
             bytes: self.bytes,
             index_entries: self.index_bytes / IndexEntry::BYTES as u32,
             time_index_entries: self.time_index_bytes / TimeIndexEntry::BYTES as u32,
+            index_crc: self.index_crc,
+            time_index_crc: self.time_index_crc,
             bytes_since_index_entry: self.bytes_since_index_entry,
             first_timestamp: Timestamp(self.first_timestamp),
             max_timestamp: Timestamp(self.max_timestamp),

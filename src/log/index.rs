@@ -17,19 +17,19 @@ pub struct IndexEntry {
 
 impl Entry for IndexEntry {
     type Key = u32;
+    type Bytes = [u8; 8];
     const BYTES: usize = 8;
 
     fn key(&self) -> u32 {
         self.relative_offset
     }
 
-    fn seam(&self) -> (i64, u32) {
-        (self.position.into(), 0)
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.relative_offset.to_be_bytes());
-        out.extend_from_slice(&self.position.to_be_bytes());
+    fn to_bytes(self) -> [u8; 8] {
+        let mut bytes = [0; 8];
+        let (offset, position) = bytes.split_at_mut(4);
+        offset.copy_from_slice(&self.relative_offset.to_be_bytes());
+        position.copy_from_slice(&self.position.to_be_bytes());
+        bytes
     }
 
     fn decode(data: &[u8]) -> Option<IndexEntry> {

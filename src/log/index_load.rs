@@ -22,8 +22,8 @@ pub enum IndexError {
     Busy,
     /// The file ends before the last entry that was written. Rebuild.
     Short,
-    /// The last entry is not the one that was written last. Rebuild.
-    Stale,
+    /// The bytes are not those that were written. Rebuild.
+    Checksum,
     /// This entry does not rise above the one before it. Rebuild.
     NotAscending {
         /// Its number, from 0.
@@ -44,7 +44,7 @@ impl fmt::Display for IndexError {
             IndexError::UnknownSegment => write!(f, "the segment does not exist any more"),
             IndexError::Busy => write!(f, "the segment is being written or flushed"),
             IndexError::Short => write!(f, "the index file is shorter than it was written"),
-            IndexError::Stale => write!(f, "the index file does not end as it was written"),
+            IndexError::Checksum => write!(f, "the index file is not what was written"),
             IndexError::NotAscending { entry } => {
                 write!(f, "index entry {entry} does not rise above the one before it")
             }
@@ -90,6 +90,14 @@ impl Log {
         segment.index.load(index);
         segment.time_index.load(time_index);
         Ok(())
+    }
+
+    /// Whether these are the contents of both index files of a segment, as far as they were written.
+    #[must_use]
+    pub fn indexes_fit(&self, segment: Offset, index: &[u8], time_index: &[u8]) -> bool {
+        self.find_segment(segment).is_some_and(|segment| {
+            stored(index, &segment.index).is_ok() && stored(time_index, &segment.time_index).is_ok()
+        })
     }
 
     /// Replaces the indexes of a segment by what a scan of its `.log`, up to the written end, has
@@ -187,8 +195,8 @@ impl Segment {
 /// The entries of an index file that are not in memory.
 fn stored<E: Entry>(data: &[u8], index: &Sparse<E>) -> Result<Vec<E>, IndexError> {
     let bytes = index.unloaded() as usize * E::BYTES;
-    let entries: Vec<E> = decode_entries(data.get(..bytes).ok_or(IndexError::Short)?);
-    if index.fits(&entries) { Ok(entries) } else { Err(IndexError::Stale) }
+    let data = data.get(..bytes).ok_or(IndexError::Short)?;
+    if index.fits(data) { Ok(decode_entries(data)) } else { Err(IndexError::Checksum) }
 }
 
 fn check_index(segment: &Segment, stored: &[IndexEntry]) -> Result<(), IndexError> {

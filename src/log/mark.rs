@@ -5,7 +5,7 @@
 //! flushed batch was appended. After a crash, appending the rest again gives the same bytes.
 
 use super::index::IndexEntry;
-use super::sparse::Entry;
+use super::sparse::{Entry, entry_crc};
 use super::time_index::TimeIndexEntry;
 use crate::batch::{BatchHeader, NO_TIMESTAMP};
 use crate::ids::Offset;
@@ -51,6 +51,10 @@ pub(super) struct Mark {
     pub(super) index_entries: u32,
     /// Entries of the time index before the mark.
     pub(super) time_index_entries: u32,
+    /// CRC32C of the entries of the offset index before the mark.
+    pub(super) index_crc: u32,
+    /// CRC32C of the entries of the time index before the mark.
+    pub(super) time_index_crc: u32,
     /// Bytes before the mark since the batch that has the last index entry, that batch included.
     pub(super) bytes_since_index_entry: u32,
     /// Largest timestamp of the first batch; `NO_TIMESTAMP` in an empty segment. Kafka measures
@@ -79,6 +83,8 @@ impl Mark {
             bytes: 0,
             index_entries: 0,
             time_index_entries: 0,
+            index_crc: 0,
+            time_index_crc: 0,
             bytes_since_index_entry: 0,
             first_timestamp: NO_TIMESTAMP,
             max_timestamp: NO_TIMESTAMP,
@@ -111,10 +117,12 @@ impl Mark {
         }
         let mut entries = (None, None);
         if indexed {
-            entries.0 = Some(IndexEntry {
+            let entry = IndexEntry {
                 relative_offset: relative(segment, last_offset),
                 position: self.bytes,
-            });
+            };
+            self.index_crc = entry_crc(self.index_crc, &entry);
+            entries.0 = Some(entry);
             entries.1 = self.take_time_index_entry(segment);
             self.index_entries += 1;
             self.bytes_since_index_entry = 0;
@@ -144,16 +152,6 @@ impl Mark {
         self.time_index_entries * TimeIndexEntry::BYTES as u32
     }
 
-    /// What the last entry of the offset index is recognized by: the position of its batch.
-    pub(super) fn index_seam(&self) -> (i64, u32) {
-        (i64::from(self.bytes) - i64::from(self.bytes_since_index_entry), 0)
-    }
-
-    /// What the last entry of the time index is recognized by: both its numbers.
-    pub(super) fn time_index_seam(&self, segment: Offset) -> (i64, u32) {
-        (self.indexed_timestamp.0, relative(segment, self.indexed_timestamp_offset))
-    }
-
     fn take_time_index_entry(&mut self, segment: Offset) -> Option<TimeIndexEntry> {
         if self.max_timestamp <= self.indexed_timestamp {
             return None;
@@ -161,10 +159,12 @@ impl Mark {
         self.indexed_timestamp = self.max_timestamp;
         self.indexed_timestamp_offset = self.max_timestamp_offset;
         self.time_index_entries += 1;
-        Some(TimeIndexEntry {
+        let entry = TimeIndexEntry {
             timestamp: self.max_timestamp,
             relative_offset: relative(segment, self.max_timestamp_offset),
-        })
+        };
+        self.time_index_crc = entry_crc(self.time_index_crc, &entry);
+        Some(entry)
     }
 }
 

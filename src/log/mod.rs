@@ -39,6 +39,7 @@ mod write;
 
 mod read;
 mod scan;
+mod sound;
 mod time_lookup;
 
 mod checkpoint;

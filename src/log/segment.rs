@@ -51,8 +51,8 @@ impl Segment {
             written: mark,
             flushing: None,
             flushed: mark,
-            index: Sparse::on_disk(mark.index_entries, mark.index_seam()),
-            time_index: Sparse::on_disk(mark.time_index_entries, mark.time_index_seam(start)),
+            index: Sparse::on_disk(mark.index_entries, mark.index_crc),
+            time_index: Sparse::on_disk(mark.time_index_entries, mark.time_index_crc),
         }
     }
 
@@ -110,8 +110,8 @@ impl Segment {
 
     /// Forgets index entries behind a mark.
     pub(super) fn truncate_indexes(&mut self, mark: &Mark) {
-        self.index.truncate(mark.index_entries, mark.index_seam());
-        self.time_index.truncate(mark.time_index_entries, mark.time_index_seam(self.start));
+        self.index.truncate(mark.index_entries, mark.index_crc);
+        self.time_index.truncate(mark.time_index_entries, mark.time_index_crc);
     }
 
     /// Closes the segment.

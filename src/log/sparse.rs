@@ -5,16 +5,15 @@
 pub trait Entry: Copy {
     /// What entries are ordered and searched by.
     type Key: Ord + Copy;
+    /// The form on disk.
+    type Bytes: AsRef<[u8]>;
     /// Bytes of one entry on disk.
     const BYTES: usize;
 
     /// The key of this entry.
     fn key(&self) -> Self::Key;
-    /// By what the last entry on disk is recognized when it is loaded again: what a checkpoint knows
-    /// of it.
-    fn seam(&self) -> (i64, u32);
-    /// Appends the form on disk.
-    fn encode(&self, out: &mut Vec<u8>);
+    /// The form on disk.
+    fn to_bytes(self) -> Self::Bytes;
     /// Reads one entry from exactly [`Entry::BYTES`] bytes; `None` if there are not that many.
     fn decode(data: &[u8]) -> Option<Self>;
 }
@@ -30,9 +29,14 @@ pub fn decode_entries<E: Entry>(data: &[u8]) -> Vec<E> {
 pub fn encode_entries<E: Entry>(entries: &[E]) -> Vec<u8> {
     let mut out = Vec::with_capacity(entries.len() * E::BYTES);
     for entry in entries {
-        entry.encode(&mut out);
+        out.extend_from_slice(entry.to_bytes().as_ref());
     }
     out
+}
+
+/// The CRC32C of entries on disk, one entry further.
+pub(super) fn entry_crc<E: Entry>(crc: u32, entry: &E) -> u32 {
+    crc32c::crc32c_append(crc, entry.to_bytes().as_ref())
 }
 
 /// The entry with the largest key not above `key`, in entries that ascend.
@@ -58,21 +62,17 @@ pub(super) enum Find<E> {
 pub(super) struct Sparse<E> {
     /// Entries before this number are on disk only. 0 when all are in memory.
     first: u32,
-    /// [`Entry::seam`] of the entry before `first`. Without meaning when all are in memory.
-    seam: (i64, u32),
-    /// Another one, with its count of entries, from when the index was last on disk without having
-    /// been looked at: what a crash left there is in doubt until it is loaded, however much is
-    /// written behind it.
-    doubted: Option<(u32, (i64, u32))>,
+    /// CRC32C of the entries before `first` as they are on disk: Kafka's files have none, and what
+    /// comes from there is not believed without. 0 when all are in memory.
+    crc: u32,
     /// The entries from `first` on.
     entries: Vec<E>,
 }
 
 impl<E: Entry> Sparse<E> {
     /// An index whose first `on_disk` entries are on disk and not in memory.
-    pub(super) fn on_disk(on_disk: u32, seam: (i64, u32)) -> Sparse<E> {
-        let doubted = (on_disk > 0).then_some((on_disk, seam));
-        Sparse { first: on_disk, seam, doubted, entries: Vec::new() }
+    pub(super) fn on_disk(on_disk: u32, crc: u32) -> Sparse<E> {
+        Sparse { first: on_disk, crc, entries: Vec::new() }
     }
 
     /// Number of entries on disk and in memory together.
@@ -85,14 +85,9 @@ impl<E: Entry> Sparse<E> {
         self.first
     }
 
-    /// Whether what is read from disk ends as it was written.
-    pub(super) fn fits(&self, stored: &[E]) -> bool {
-        let ends_with = |count: u32, seam| {
-            let last = (count as usize).checked_sub(1).and_then(|at| stored.get(at));
-            last.is_some_and(|last| last.seam() == seam)
-        };
-        let in_place = self.first == 0 || ends_with(self.first, self.seam);
-        in_place && self.doubted.is_none_or(|(count, seam)| ends_with(count, seam))
+    /// Whether these bytes, read from disk, are the entries that are on disk only.
+    pub(super) fn fits(&self, stored: &[u8]) -> bool {
+        crc32c::crc32c(stored) == self.crc
     }
 
     /// Bytes the entries in memory take.
@@ -147,7 +142,7 @@ impl<E: Entry> Sparse<E> {
         stored.append(&mut self.entries);
         self.entries = stored;
         self.first = 0;
-        self.doubted = None;
+        self.crc = 0;
     }
 
     /// Forgets entries numbered below `written`; they are on disk.
@@ -155,18 +150,17 @@ impl<E: Entry> Sparse<E> {
         assert!(written <= self.count());
         if written > self.first {
             let gone = self.entries.drain(..(written - self.first) as usize);
-            self.seam = gone.last().map_or(self.seam, |last| last.seam());
+            self.crc = gone.fold(self.crc, |crc, entry| entry_crc(crc, &entry));
             self.entries.shrink_to_fit();
             self.first = written;
         }
     }
 
-    /// Keeps the first `count` entries, of which the last has this seam.
-    pub(super) fn truncate(&mut self, count: u32, seam: (i64, u32)) {
+    /// Keeps the first `count` entries, which have this CRC.
+    pub(super) fn truncate(&mut self, count: u32, crc: u32) {
         if count < self.first {
             self.first = count;
-            self.seam = seam;
-            self.doubted = (count > 0).then_some((count, seam));
+            self.crc = crc;
         }
         self.entries.truncate((count - self.first) as usize);
     }

@@ -19,19 +19,19 @@ pub struct TimeIndexEntry {
 
 impl Entry for TimeIndexEntry {
     type Key = Timestamp;
+    type Bytes = [u8; 12];
     const BYTES: usize = 12;
 
     fn key(&self) -> Timestamp {
         self.timestamp
     }
 
-    fn seam(&self) -> (i64, u32) {
-        (self.timestamp.0, self.relative_offset)
-    }
-
-    fn encode(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&self.timestamp.0.to_be_bytes());
-        out.extend_from_slice(&self.relative_offset.to_be_bytes());
+    fn to_bytes(self) -> [u8; 12] {
+        let mut bytes = [0; 12];
+        let (timestamp, offset) = bytes.split_at_mut(8);
+        timestamp.copy_from_slice(&self.timestamp.0.to_be_bytes());
+        offset.copy_from_slice(&self.relative_offset.to_be_bytes());
+        bytes
     }
 
     fn decode(data: &[u8]) -> Option<TimeIndexEntry> {

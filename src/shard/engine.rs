@@ -12,7 +12,7 @@ use bytes::{Bytes, BytesMut};
 pub use crate::api::reply::{FileRange, PartitionDirectory, Piece, Reply};
 use crate::ids::{ConnectionId, Offset, ShardId};
 use crate::journal;
-use crate::log::SegmentWrite;
+use crate::log::{IndexRewrite, SegmentWrite};
 use crate::time::{Instant, Now};
 
 /// A shard as its host sees it. Every `on_*` is a fact; the host drains [`Engine::poll_action`]
@@ -164,6 +164,13 @@ pub enum FileWork {
         directory: Arc<PartitionDirectory>,
         /// Base offset.
         segment: Offset,
+    },
+    /// Replace both indexes of a segment, and make them and its `.log` durable.
+    WriteIndexes {
+        /// Whose.
+        directory: Arc<PartitionDirectory>,
+        /// What.
+        rewrite: IndexRewrite,
     },
     /// Read up to `range.length` bytes; short only at the end of the file. Tried at once without
     /// blocking (page cache); when the pages are not resident it is done in the background.

@@ -7,6 +7,7 @@
 
 mod connections;
 mod controller;
+pub mod directories;
 pub mod engine;
 mod message;
 mod outbox;

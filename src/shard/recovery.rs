@@ -9,7 +9,7 @@
 //! asks for; for each incarnation of journals, oldest first, [`Recovery::offer`] for every entry
 //! and [`Recovery::end_incarnation`]; [`Recovery::finish`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -47,6 +47,11 @@ pub enum RecoveryFault {
         /// The segment.
         segment: Offset,
     },
+    /// A journal has records of a topic that the catalog does not know and that nobody deleted.
+    Topic {
+        /// The topic.
+        topic: TopicId,
+    },
     /// Journal entries of a partition contradict each other or its segments.
     Entries {
         /// The partition's directory.
@@ -63,6 +68,11 @@ impl fmt::Display for RecoveryFault {
             RecoveryFault::Index { directory, segment } => {
                 write!(f, "{directory}: segment {segment} cannot be scanned for its index")
             }
+            RecoveryFault::Topic { topic } => write!(
+                f,
+                "the journals have records of topic id {topic}, which the catalog does not know and \
+                 which nobody deleted: the end of catalog/log is lost; restore it from a backup"
+            ),
             RecoveryFault::Entries { directory, reason } => write!(f, "{directory}: {reason}"),
         }
     }
@@ -128,6 +138,8 @@ pub struct Recovery {
     merge: Merge,
     now: Now,
     notes: Vec<RecoveryNote>,
+    /// All topics that were ever deleted, if that is known.
+    deleted: Option<BTreeSet<TopicId>>,
 }
 
 impl Recovery {
@@ -170,7 +182,13 @@ impl Recovery {
                 );
             }
         }
-        Recovery { partitions, merge: Merge::new(), now, notes: Vec::new() }
+        Recovery { partitions, merge: Merge::new(), now, notes: Vec::new(), deleted: None }
+    }
+
+    /// These are all topics that were ever deleted: records of any other that the catalog does not
+    /// know are a fault, and not leftovers.
+    pub fn know_deleted(&mut self, deleted: BTreeSet<TopicId>) {
+        self.deleted = Some(deleted);
     }
 
     /// Every partition of the catalog, with the directory its files belong in.
@@ -232,6 +250,29 @@ impl Recovery {
         Ok(rewrite)
     }
 
+    /// The segment of a partition that will be appended to, if it has anything.
+    #[must_use]
+    pub fn active_segment(&self, at: TopicPartition) -> Option<Offset> {
+        let (log, _) = self.partitions.get(&at)?.state.as_ref()?;
+        let active = log.segments().last()?;
+        log.segment_files(active).filter(|files| files.bytes > 0).map(|_| active)
+    }
+
+    /// Whether these are the indexes of a segment.
+    #[must_use]
+    pub fn indexes_fit(
+        &self,
+        at: TopicPartition,
+        segment: Offset,
+        index: &[u8],
+        time_index: &[u8],
+    ) -> bool {
+        self.partitions
+            .get(&at)
+            .and_then(|partition| partition.state.as_ref())
+            .is_some_and(|(log, _)| log.indexes_fit(segment, index, time_index))
+    }
+
     fn opened(&mut self, at: TopicPartition) -> (String, &mut Log, &mut ProducerTable) {
         match self.partitions.get_mut(&at) {
             Some(Recovering { directory, state: Some((log, producers)), .. }) => {
@@ -275,7 +316,13 @@ impl Recovery {
 
     fn apply(&mut self, entry: &ReplayedEntry) -> Result<(), RecoveryFault> {
         let now = self.now;
-        let Some(partition) = self.partitions.get_mut(&entry.at) else { return Ok(()) };
+        let Some(partition) = self.partitions.get_mut(&entry.at) else {
+            let topic = entry.at.topic;
+            return match &self.deleted {
+                Some(deleted) if !deleted.contains(&topic) => Err(RecoveryFault::Topic { topic }),
+                _ => Ok(()),
+            };
+        };
         let Some((log, producers)) = &mut partition.state else { return Ok(()) };
         match entry.kind {
             EntryKind::LogStart => {
@@ -353,11 +400,4 @@ impl Recovery {
         }
         shards
     }
-}
-
-/// The topic of a directory that belongs to no partition of the catalog is gone; so is the
-/// directory, once somebody removes it.
-#[must_use]
-pub fn is_leftover(image: &Image, topic: Option<TopicId>) -> bool {
-    topic.is_none_or(|topic| image.topic_by_id(topic).is_none())
 }

@@ -5,7 +5,8 @@
 //! - `meta.properties`: version of this layout
 //! - `incarnation`: which start this is, in decimal digits
 //! - `catalog/snapshot`, `catalog/log`
-//! - `checkpoint/<incarnation>-<shard>`: what a shard of one start knew to be durable
+//! - `checkpoint/<incarnation>-<shard>`: what a shard of one start knew to be durable, and
+//!   `<incarnation>-<shard>.copy`: the same again, since nothing else can tell it
 //! - `journal/<incarnation>/`: the journal files of one start, and in `ends` how far it has read
 //!   those of the starts before it
 //! - `journal.id`: there while the journals lie elsewhere (`ringmain.journal.path`), and the same as
@@ -22,6 +23,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use tracing::warn;
+
 use crate::ids::{Incarnation, PartitionId, ShardId, TopicId, TopicPartition};
 use crate::log::{FileKind, parse_file_name};
 use crate::shell::sys;
@@ -34,6 +37,8 @@ const JOURNAL_ID: &str = "journal.id";
 pub const DELETED_SUFFIX: &str = "-delete";
 /// Suffix of a file that is about to replace another.
 pub const TEMPORARY_SUFFIX: &str = ".tmp";
+/// Suffix of the second copy of a checkpoint.
+const COPY_SUFFIX: &str = ".copy";
 /// Kafka's file that says which topic a partition directory belongs to.
 pub const PARTITION_METADATA: &str = "partition.metadata";
 /// How far a start has read the journals of earlier ones; lies beside its own journal files.
@@ -46,6 +51,13 @@ pub const EPOCH_CHECKPOINT: &str = "leader-epoch-checkpoint";
 pub enum OpenError {
     /// Another broker runs on it.
     Locked(PathBuf),
+    /// A file of it is damaged, and what it said cannot be found out.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        cure: String,
+    },
     /// A newer version of this program made it.
     Newer {
         /// Version found.
@@ -76,6 +88,7 @@ impl std::fmt::Display for OpenError {
                  run the version of ringmain that made it, or a later one"
             ),
             OpenError::Journals(reason) => f.write_str(reason),
+            OpenError::Damaged { path, cure } => write!(f, "{} is damaged: {cure}", path.display()),
             OpenError::Broken { operation, reason } => write!(f, "{operation}: {reason}"),
         }
     }
@@ -105,6 +118,8 @@ pub struct FoundPartition {
     /// Whose it is, by `partition.metadata` and the number in its name; `None` if the file is
     /// missing or unreadable, which a crash during the making of the directory leaves behind.
     pub at: Option<TopicPartition>,
+    /// Whether `partition.metadata` is to the byte what it should be.
+    pub metadata_is_whole: bool,
     /// In order of base offset.
     pub segments: Vec<FoundSegment>,
     /// Text of `leader-epoch-checkpoint`, if it is there.
@@ -142,6 +157,8 @@ pub struct FoundCheckpoint {
     pub incarnation: Incarnation,
     /// Which shard of that start.
     pub shard: ShardId,
+    /// Whether it is the second copy.
+    pub is_copy: bool,
     /// The whole file.
     pub content: Vec<u8>,
 }
@@ -232,7 +249,8 @@ impl DataDirectory {
             if let Some((incarnation, shard)) = parse_checkpoint_name(&name) {
                 let content =
                     fs::read(&path).map_err(broken(format_args!("reading {}", path.display())))?;
-                found.push(FoundCheckpoint { incarnation, shard, content });
+                let is_copy = name.ends_with(COPY_SUFFIX);
+                found.push(FoundCheckpoint { incarnation, shard, is_copy, content });
             }
         }
         found.sort();
@@ -333,8 +351,18 @@ pub fn checkpoint_path(root: &Path, incarnation: Incarnation, shard: ShardId) ->
     root.join("checkpoint").join(format!("{:020}-{shard}", incarnation.0))
 }
 
-/// The start and the shard whose checkpoint has this name.
+/// Path of the second copy of a checkpoint. It is written after the first: a crash in between leaves
+/// the older one, which is as good until the journals behind it are given back.
+#[must_use]
+pub fn checkpoint_copy_path(root: &Path, incarnation: Incarnation, shard: ShardId) -> PathBuf {
+    let mut path = checkpoint_path(root, incarnation, shard).into_os_string();
+    path.push(COPY_SUFFIX);
+    path.into()
+}
+
+/// The start and the shard whose checkpoint, or copy of one, has this name.
 pub(super) fn parse_checkpoint_name(name: &str) -> Option<(Incarnation, ShardId)> {
+    let name = name.strip_suffix(COPY_SUFFIX).unwrap_or(name);
     let (incarnation, shard) = name.split_once('-')?;
     Some((parse_incarnation(incarnation)?, ShardId(shard.parse().ok()?)))
 }
@@ -383,7 +411,8 @@ pub(super) fn parse_incarnation(name: &str) -> Option<Incarnation> {
     name.parse().ok().map(Incarnation)
 }
 
-fn parse_partition_name(name: &str) -> Option<(&str, PartitionId)> {
+/// The topic's name and the partition that a directory is named after.
+pub(super) fn parse_partition_name(name: &str) -> Option<(&str, PartitionId)> {
     let (topic, partition) = name.rsplit_once('-')?;
     let digits = !partition.is_empty() && partition.bytes().all(|byte| byte.is_ascii_digit());
     if topic.is_empty() || !digits {
@@ -520,37 +549,56 @@ fn bind_journals(root: &Path, inside: &Path, elsewhere: Option<&Path>) -> Result
 
 fn check_version(root: &Path) -> Result<(), OpenError> {
     let path = root.join("meta.properties");
-    match fs::read_to_string(&path) {
-        Ok(text) => {
-            let found = text.lines().find_map(|line| line.strip_prefix("version=")).unwrap_or("?");
-            match found.trim().parse::<u32>() {
-                Ok(version) if version <= LAYOUT_VERSION => Ok(()),
-                _ => Err(OpenError::Newer { found: found.trim().to_owned() }),
-            }
-        }
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            replace(&path, format!("version={LAYOUT_VERSION}\n").as_bytes())
-                .map_err(broken(format_args!("writing {}", path.display())))
-        }
-        Err(error) => Err(broken(format_args!("reading {}", path.display()))(error)),
+    let content = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        other => Some(other.map_err(broken(format_args!("reading {}", path.display())))?),
+    };
+    let Some(content) = content else {
+        return replace(&path, format!("version={LAYOUT_VERSION}\n").as_bytes())
+            .map_err(broken(format_args!("writing {}", path.display())));
+    };
+    let text = String::from_utf8_lossy(&content);
+    let found = text.lines().find_map(|line| line.strip_prefix("version=")).map(str::trim);
+    match found.and_then(|found| found.parse::<u32>().ok()) {
+        Some(1..=LAYOUT_VERSION) => Ok(()),
+        Some(newer) if newer > LAYOUT_VERSION => Err(OpenError::Newer { found: newer.to_string() }),
+        _ => Err(OpenError::Damaged {
+            path,
+            cure: format!(
+                "it does not say \"version=...\"; if no newer ringmain has run here, remove it"
+            ),
+        }),
     }
 }
 
+/// Counts this start. The file says which the last one was; so do the names of journals and
+/// checkpoints, since every start that has written anything has left some. A number that was used
+/// before would let old journal entries pass for new ones.
 fn count_start(root: &Path) -> Result<Incarnation, OpenError> {
     let path = root.join("incarnation");
     let text = read_or_empty(&path)?;
-    let last = match std::str::from_utf8(&text).map(str::trim) {
-        Ok("") if text.is_empty() => 0,
-        Ok(digits) => digits.parse::<u64>().ok().unwrap_or(u64::MAX),
-        Err(_) => u64::MAX,
-    };
-    // A wrong low number would let old journal entries pass for new ones.
+    let digits = std::str::from_utf8(&text).ok().map(str::trim);
+    let noted = digits.and_then(|digits| digits.parse::<u64>().ok()).filter(|n| *n < u64::MAX);
+    let mut seen = 0;
+    for (name, _) in entries(&root.join("journal"))? {
+        let name = name.strip_suffix(DELETED_SUFFIX).unwrap_or(&name);
+        seen = seen.max(parse_incarnation(name).map_or(0, |start| start.0));
+    }
+    for (name, _) in entries(&root.join("checkpoint"))? {
+        seen = seen.max(parse_checkpoint_name(&name).map_or(0, |(start, _)| start.0));
+    }
+    if noted.unwrap_or(0) < seen || (noted.is_none() && !text.is_empty()) {
+        warn!(
+            file = %path.display(),
+            "the count of starts is damaged or missing; going on from start {seen}, the last one \
+             that left a journal or a checkpoint"
+        );
+    }
+    let last = noted.unwrap_or(0).max(seen);
     let Some(next) = last.checked_add(1) else {
-        return Err(OpenError::Broken {
-            operation: format!("reading {}", path.display()),
-            reason: "it does not hold a number; write a higher one than any start of this data \
-                     directory has had into it"
-                .to_owned(),
+        return Err(OpenError::Damaged {
+            path,
+            cure: "write the number of starts that this data directory has had into it".to_owned(),
         });
     };
     replace(&path, next.to_string().as_bytes())
@@ -615,12 +663,18 @@ fn find_partition(name: String, path: &Path) -> Result<FoundPartition, OpenError
         }
     }
     let partition = parse_partition_name(&name).map(|(_, partition)| partition);
-    let topic = fs::read_to_string(path.join(PARTITION_METADATA))
-        .ok()
-        .and_then(|text| parse_partition_metadata(&text));
+    let text = fs::read_to_string(path.join(PARTITION_METADATA)).ok();
+    let topic = text.as_deref().and_then(parse_partition_metadata);
+    let metadata_is_whole = topic.map(partition_metadata) == text && text.is_some();
     let at = topic.zip(partition).map(|(topic, partition)| TopicPartition { topic, partition });
     let epochs = fs::read_to_string(path.join(EPOCH_CHECKPOINT)).ok();
-    Ok(FoundPartition { name, at, segments: segments.into_values().collect(), epochs })
+    Ok(FoundPartition {
+        name,
+        at,
+        metadata_is_whole,
+        segments: segments.into_values().collect(),
+        epochs,
+    })
 }
 
 fn read_or_empty(path: &Path) -> Result<Vec<u8>, OpenError> {
@@ -675,13 +729,32 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_layout_and_a_broken_count_are_refused() {
+    fn a_newer_and_an_unreadable_layout_are_refused() {
         let scratch = Scratch::new();
         drop(DataDirectory::open(scratch.path()).unwrap());
-        fs::write(scratch.path().join("incarnation"), "x").unwrap();
-        assert!(matches!(DataDirectory::open(scratch.path()), Err(OpenError::Broken { .. })));
         fs::write(scratch.path().join("meta.properties"), "version=2\n").unwrap();
         assert!(matches!(DataDirectory::open(scratch.path()), Err(OpenError::Newer { .. })));
+        for damaged in [&b"versiom=1\n"[..], b"version=\xb1\n", b"version=0\n", b""] {
+            fs::write(scratch.path().join("meta.properties"), damaged).unwrap();
+            let opened = DataDirectory::open(scratch.path());
+            assert!(matches!(opened, Err(OpenError::Damaged { .. })), "{damaged:?}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_count_of_starts_never_gives_a_number_twice() {
+        let scratch = Scratch::new();
+        let root = scratch.path();
+        for (damaged, next) in [("x", 8), ("", 9), ("-1", 10), ("3", 11), ("40", 41)] {
+            drop(DataDirectory::open(root).unwrap());
+            fs::create_dir_all(journal_directory(root, Incarnation(next - 1))).unwrap();
+            fs::write(root.join("incarnation"), damaged).unwrap();
+            let counted = DataDirectory::open(root).unwrap().incarnation();
+            assert_eq!(counted, Incarnation(next.max(damaged.parse().map_or(0, |n: u64| n + 1))));
+        }
+        fs::remove_file(root.join("incarnation")).unwrap();
+        fs::write(checkpoint_copy_path(root, Incarnation(77), ShardId(0)), b"").unwrap();
+        assert_eq!(DataDirectory::open(root).unwrap().incarnation(), Incarnation(78));
     }
 
     /// Opens and leaves a journal file behind, as a start that was killed does.
@@ -776,8 +849,13 @@ mod tests {
             FoundSegment { segment: Offset(0), index_bytes: Some(0), ..Default::default() },
             FoundSegment { segment: Offset(7), log_bytes: Some(3), ..Default::default() },
         ];
-        let expected =
-            FoundPartition { name: "my-topic-3".into(), at: Some(at), segments, epochs: None };
+        let expected = FoundPartition {
+            name: "my-topic-3".into(),
+            at: Some(at),
+            metadata_is_whole: true,
+            segments,
+            epochs: None,
+        };
         assert_eq!(data.partitions().unwrap(), [expected]);
         assert_eq!(
             data.checkpoints().unwrap(),
@@ -785,6 +863,7 @@ mod tests {
                 FoundCheckpoint {
                     incarnation: Incarnation(incarnation),
                     shard: ShardId(shard),
+                    is_copy: false,
                     content: content.into(),
                 }
             })

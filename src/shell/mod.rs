@@ -22,8 +22,10 @@ pub mod data_directory;
 mod descriptors;
 pub mod fatal;
 pub mod inspect;
+mod inspect_state;
 mod limits_check;
 pub mod restore;
+mod restore_partitions;
 pub mod signals;
 pub mod trace;
 

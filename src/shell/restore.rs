@@ -2,9 +2,9 @@
 //! [`Recovery`] asks for and does to the files what it says. Blocking calls throughout; no shard
 //! runs yet.
 
-use std::collections::BTreeMap;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -15,20 +15,23 @@ use tracing::{info, warn};
 
 use super::boot::StartError;
 use super::data_directory::{
-    DELETED_SUFFIX, DataDirectory, FoundCheckpoint, FoundJournal, FoundPartition,
-    PARTITION_METADATA, partition_metadata, replace, sync_directory,
+    DataDirectory, FoundCheckpoint, FoundJournal, FoundPartition, checkpoint_copy_path,
+    checkpoint_path, sync_directory,
 };
 use super::fatal::ExitStatus;
+use super::restore_partitions::{judge_directories, open_partitions};
 use super::sys;
-use crate::catalog::{Catalog, Endpoint, Record, frame};
+use crate::catalog::{Catalog, Endpoint, Image, Record, TopicConfig, frame};
 use crate::config::Settings;
-use crate::ids::{Incarnation, ShardId, TopicPartition};
+use crate::ids::{Incarnation, ShardId, TopicId};
 use crate::journal::{
     self, Ends, EndsFault, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay,
     ReplayEnd, ReplayedEntry,
 };
-use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH, JOURNAL_GROUP_BYTES_MAX};
-use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name};
+use crate::limits::{
+    JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH, JOURNAL_GROUP_BYTES_MAX, journal_batch_bytes_max,
+};
+use crate::shard::directories::{DeletedTopics, DirectoryFate};
 use crate::shard::owner::{OwnerOptions, ShardCheckpoint};
 use crate::shard::recovery::Recovery;
 use crate::shard::{ConnectionLimits, ShardOptions, ShardSeed};
@@ -51,12 +54,18 @@ pub fn seeds(
     let root = data.root();
     let of_address = addresses(&settings.max_connections_per_ip_overrides)?;
     check_space(settings, data.journals(), shard_count)?;
-    let (catalog, catalog_log_bytes) = load_catalog(settings, data, random)?;
+    let checkpoints = checkpoints(data)?;
+    let FoundCatalog { catalog, log_bytes: catalog_log_bytes, deleted, fates } =
+        load_catalog(settings, data, &checkpoints, random)?;
     let image = catalog.image().clone();
     let statics = settings.static_configs.clone();
-    let mut recovery = Recovery::new(&image, &statics, checkpoints(data)?, now);
+    check_batch_bytes(settings, &image)?;
+    let mut recovery = Recovery::new(&image, &statics, checkpoints, now);
+    if let Some(deleted) = deleted {
+        recovery.know_deleted(deleted);
+    }
 
-    open_partitions(root, data, &mut recovery)?;
+    open_partitions(root, fates, &mut recovery)?;
     replay(data, &mut recovery)?;
     for note in recovery.notes() {
         warn!("{note}");
@@ -136,6 +145,31 @@ fn addresses(overrides: &BTreeMap<String, u32>) -> Result<BTreeMap<IpAddr, u32>,
     Ok(found)
 }
 
+/// Refuses to start with journal files that are too small for the batches that a topic allows.
+fn check_batch_bytes(settings: &Settings, image: &Image) -> Result<(), StartError> {
+    let largest = journal_batch_bytes_max(settings.journal_file_bytes);
+    let statics = &settings.static_configs;
+    let by_default = TopicConfig::from_overrides(&BTreeMap::new(), image, statics);
+    let topics = image.topics.iter().map(|topic| {
+        (format!("topic {}", topic.name), TopicConfig::resolve(topic, image, statics))
+    });
+    for (name, config) in topics.chain([("every new topic".to_owned(), by_default)]) {
+        let wanted = config.max_message_bytes as usize;
+        if wanted > largest {
+            return Err(StartError {
+                status: ExitStatus::Usage,
+                reason: format!(
+                    "{name} takes batches of up to {wanted} bytes (max.message.bytes), but a journal \
+                     file of {} bytes takes {largest} at most; set ringmain.journal.file.bytes \
+                     higher",
+                    settings.journal_file_bytes
+                ),
+            });
+        }
+    }
+    Ok(())
+}
+
 /// Refuses to start on a disk that has no room for the first journal file of every shard: the port
 /// would open and no produce request could be answered.
 fn check_space(settings: &Settings, root: &Path, shard_count: u16) -> Result<(), StartError> {
@@ -164,11 +198,11 @@ pub fn partition_count(seeds: &[ShardSeed]) -> usize {
     seeds.iter().map(|seed| seed.partitions.len()).sum()
 }
 
-fn corrupt(reason: impl std::fmt::Display) -> StartError {
+pub(super) fn corrupt(reason: impl std::fmt::Display) -> StartError {
     StartError { status: ExitStatus::Corrupt, reason: reason.to_string() }
 }
 
-fn broken(operation: impl std::fmt::Display) -> impl FnOnce(io::Error) -> StartError {
+pub(super) fn broken(operation: impl std::fmt::Display) -> impl FnOnce(io::Error) -> StartError {
     let operation = operation.to_string();
     move |error| {
         let full = error.kind() == io::ErrorKind::StorageFull;
@@ -178,20 +212,56 @@ fn broken(operation: impl std::fmt::Display) -> impl FnOnce(io::Error) -> StartE
     }
 }
 
+/// What the catalog files, and the directories judged by them, say.
+struct FoundCatalog {
+    catalog: Catalog,
+    log_bytes: usize,
+    /// All topics that were ever deleted, if that is known.
+    deleted: Option<BTreeSet<TopicId>>,
+    fates: Vec<(FoundPartition, DirectoryFate)>,
+}
+
 fn load_catalog(
     settings: &Settings,
     data: &DataDirectory,
+    checkpoints: &[ShardCheckpoint],
     random: &mut impl FnMut(&mut [u8]),
-) -> Result<(Catalog, usize), StartError> {
+) -> Result<FoundCatalog, StartError> {
     let (snapshot, log) = data.catalog().map_err(|error| StartError {
         status: ExitStatus::DataDirectory,
         reason: error.to_string(),
     })?;
     let snapshot = (!snapshot.is_empty()).then_some(snapshot.as_slice());
-    let loaded = Catalog::load(snapshot, &log, settings.static_configs.clone())
-        .map_err(|error| corrupt(format_args!("the catalog: {error}")))?;
-    let mut catalog = loaded.catalog;
+    let loaded =
+        Catalog::load(snapshot, &log, settings.static_configs.clone()).map_err(|error| {
+            corrupt(format_args!(
+                "the catalog: {error}; restore {} from a backup",
+                data.root().join("catalog").display()
+            ))
+        })?;
     let path = data.root().join("catalog/log");
+    // Before anything is cut or written: a refusal leaves what a human needs.
+    let served = checkpoints.iter().map(|checkpoint| checkpoint.catalog_version).max();
+    let version = loaded.catalog.image().version;
+    if served.is_some_and(|served| version < served) {
+        return Err(corrupt(format_args!(
+            "{} has lost its end: it goes to version {version} ({:?}), and the broker has served by \
+             version {}; restore it from a backup",
+            path.display(),
+            loaded.end.reason,
+            served.unwrap_or_default()
+        )));
+    }
+    let torn = loaded.end.valid_bytes < log.len();
+    let fates = if loaded.catalog.image().is_created() {
+        let deleted =
+            DeletedTopics { known: loaded.deleted.clone(), complete: snapshot.is_none() || torn };
+        judge_directories(data, loaded.catalog.image(), checkpoints, &deleted)?
+    } else {
+        Vec::new()
+    };
+    let deleted = snapshot.is_none().then_some(loaded.deleted);
+    let mut catalog = loaded.catalog;
     let mut file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -225,11 +295,14 @@ fn load_catalog(
     if !catalog.image().is_created() {
         let used = data
             .partitions()
-            .and_then(|partitions| Ok(!partitions.is_empty() || !data.checkpoints()?.is_empty()))
+            .map(|partitions| !partitions.is_empty() || !checkpoints.is_empty())
             .map_err(|error| corrupt(error.to_string()))?;
         if used {
             // Whatever is in the catalog files is not a torn first append: topics were made by it.
-            return Err(corrupt("the catalog is lost or unreadable, but there are partitions"));
+            return Err(corrupt(format_args!(
+                "{} is lost or unreadable, but there are partitions; restore it from a backup",
+                path.display()
+            )));
         }
         let mut id = [0; 16];
         random(&mut id);
@@ -248,133 +321,48 @@ fn load_catalog(
         .map_err(usage)?;
     append(&mut catalog, &records)?;
     sync_directory(&data.root().join("catalog")).map_err(broken("flushing the catalog"))?;
-    Ok((catalog, log_bytes))
+    Ok(FoundCatalog { catalog, log_bytes, deleted, fates })
 }
 
+/// The newest readable copy of every checkpoint.
 fn checkpoints(data: &DataDirectory) -> Result<Vec<ShardCheckpoint>, StartError> {
     let found = data.checkpoints().map_err(|error| StartError {
         status: ExitStatus::DataDirectory,
         reason: error.to_string(),
     })?;
-    found
-        .into_iter()
-        .map(|FoundCheckpoint { incarnation, shard, content }| {
-            ShardCheckpoint::decode(&content).map_err(|error| {
-                corrupt(format_args!(
-                    "the checkpoint of shard {shard} of start {incarnation}: {error}"
-                ))
-            })
-        })
-        .collect()
-}
-
-/// Makes every partition's files equal to its checkpoint, and moves directories of topics that are
-/// gone out of the way.
-fn open_partitions(
-    root: &Path,
-    data: &DataDirectory,
-    recovery: &mut Recovery,
-) -> Result<(), StartError> {
-    let found = data.partitions().map_err(|error| StartError {
-        status: ExitStatus::DataDirectory,
-        reason: error.to_string(),
-    })?;
-    let mut found: BTreeMap<String, FoundPartition> =
-        found.into_iter().map(|partition| (partition.name.clone(), partition)).collect();
-    let wanted: Vec<(String, TopicPartition)> =
-        recovery.directories().map(|directory| (directory.name.clone(), directory.at)).collect();
-    let mut leftovers = 0;
-    for (name, at) in wanted {
-        let present = found.remove(&name);
-        let stale = present.as_ref().and_then(|found| found.at).is_some_and(|owner| owner != at);
-        if stale {
-            // A topic of the same name was deleted and made again.
-            discard(root, &name, &mut leftovers)?;
-        }
-        let files: Vec<Found> = present.iter().filter(|_| !stale).flat_map(found_files).collect();
-        let plan = recovery.open(at, &files).map_err(corrupt)?;
-        let directory = root.join(&name);
-        carry_out(&directory, at, &plan, recovery)?;
-        if present.is_some_and(|found| found.at.is_none()) {
-            // A crash came between making the directory and naming its owner.
-            replace(&directory.join(PARTITION_METADATA), partition_metadata(at.topic).as_bytes())
-                .map_err(broken(format_args!("writing {PARTITION_METADATA} of {name}")))?;
-        }
+    let mut copies: BTreeMap<(Incarnation, ShardId), [Option<Vec<u8>>; 2]> = BTreeMap::new();
+    for FoundCheckpoint { incarnation, shard, is_copy, content } in found {
+        let [first, copy] = copies.entry((incarnation, shard)).or_default();
+        *(if is_copy { copy } else { first }) = Some(content);
     }
-    for name in found.keys() {
-        info!(directory = name, "removing a partition that the catalog does not know");
-        discard(root, name, &mut leftovers)?;
-    }
-    Ok(())
-}
-
-fn found_files(partition: &FoundPartition) -> Vec<Found> {
-    let mut files = Vec::new();
-    for segment in &partition.segments {
-        let lengths = [
-            (FileKind::Log, segment.log_bytes),
-            (FileKind::Index, segment.index_bytes),
-            (FileKind::TimeIndex, segment.time_index_bytes),
-        ];
-        for (kind, bytes) in lengths {
-            if let Some(bytes) = bytes {
-                files.push(Found { segment: segment.segment, kind, bytes });
+    let mut checkpoints = Vec::new();
+    for ((incarnation, shard), [first, copy]) in copies {
+        let path = checkpoint_path(data.root(), incarnation, shard);
+        let decode = |content: Option<Vec<u8>>| match content {
+            Some(content) => ShardCheckpoint::decode(&content).map_err(|error| error.to_string()),
+            None => Err("it is missing".to_owned()),
+        };
+        let checkpoint = decode(first).or_else(|damage| {
+            let copy_path = checkpoint_copy_path(data.root(), incarnation, shard);
+            match decode(copy) {
+                Ok(checkpoint) => {
+                    warn!(
+                        file = %path.display(), damage,
+                        "a checkpoint is damaged; its copy is used"
+                    );
+                    Ok(checkpoint)
+                }
+                Err(copy_damage) => Err(corrupt(format_args!(
+                    "{} is damaged ({damage}), and so is {} ({copy_damage}); restore one of them \
+                     from a backup",
+                    path.display(),
+                    copy_path.display()
+                ))),
             }
-        }
+        })?;
+        checkpoints.push(checkpoint);
     }
-    files
-}
-
-/// Renames a directory so that it is nobody's, then unlinks it. `count` keeps the names apart; the
-/// topic's name may be too long to have anything added.
-fn discard(root: &Path, name: &str, count: &mut u32) -> Result<(), StartError> {
-    let aside = root.join(format!("leftover-{count}{DELETED_SUFFIX}"));
-    *count += 1;
-    let operation = format!("removing {name}");
-    fs::rename(root.join(name), &aside).map_err(broken(&operation))?;
-    sync_directory(root).map_err(broken(&operation))?;
-    fs::remove_dir_all(&aside).map_err(broken(&operation))
-}
-
-fn carry_out(
-    directory: &Path,
-    at: TopicPartition,
-    plan: &RecoveryPlan,
-    recovery: &mut Recovery,
-) -> Result<(), StartError> {
-    for cut in &plan.truncate {
-        let path = directory.join(file_name(cut.segment, cut.kind));
-        let operation = format!("cutting {}", path.display());
-        let file = OpenOptions::new().write(true).open(&path).map_err(broken(&operation))?;
-        file.set_len(u64::from(cut.bytes)).map_err(broken(&operation))?;
-    }
-    for (segment, kind) in &plan.delete {
-        let path = directory.join(file_name(*segment, *kind));
-        fs::remove_file(&path).map_err(broken(format_args!("removing {}", path.display())))?;
-    }
-    for segment in &plan.rebuild {
-        let path = directory.join(file_name(*segment, FileKind::Log));
-        info!(segment = %path.display(), "rebuilding the indexes of a segment");
-        let mut file = File::open(&path).map_err(broken(format_args!("{}", path.display())))?;
-        let mut scan = SegmentScan::new(
-            *segment,
-            recovery.index_interval_bytes(at),
-            crate::ids::Offset(i64::MAX),
-        );
-        let mut data = Vec::new();
-        file.read_to_end(&mut data).map_err(broken(format_args!("{}", path.display())))?;
-        if let Scan::Corrupt { position } = scan.push(&data) {
-            return Err(corrupt(format_args!("{} is damaged at byte {position}", path.display())));
-        }
-        let rewrite = recovery.rebuilt(at, *segment, scan).map_err(corrupt)?;
-        for (kind, content) in
-            [(FileKind::Index, &rewrite.index), (FileKind::TimeIndex, &rewrite.time_index)]
-        {
-            let path = directory.join(file_name(*segment, kind));
-            replace(&path, content).map_err(broken(format_args!("writing {}", path.display())))?;
-        }
-    }
-    Ok(())
+    Ok(checkpoints)
 }
 
 /// One journal file. Opened when it is read: there may be more of them than descriptors.
@@ -607,7 +595,7 @@ fn keep(file: &File, journal: Option<&JournalFile>) -> Result<(), StartError> {
 }
 
 /// Fills as much of the buffer as the file has.
-fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+pub(super) fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, position + filled as u64) {
@@ -622,9 +610,11 @@ fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usi
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::catalog::{Image, StaticConfigs};
-    use crate::ids::{LeaderEpoch, Offset, PartitionId, TopicId};
+    use crate::ids::{LeaderEpoch, Offset, PartitionId, TopicId, TopicPartition};
     use crate::journal::{Action, Entry, EntryKind, Journal, JournalOptions, Slot, file_name};
     use crate::shell::scratch::Scratch;
 

@@ -29,6 +29,7 @@ pub(crate) fn directory_of(work: &FileWork) -> Directory {
         FileWork::Write { directory, .. }
         | FileWork::Flush { directory, .. }
         | FileWork::ReadIndexes { directory, .. }
+        | FileWork::WriteIndexes { directory, .. }
         | FileWork::DeleteSegments { directory, .. }
         | FileWork::DeleteDirectory { directory } => Directory::Partition(directory.at),
         FileWork::Read { range } => Directory::Partition(range.directory.at),
@@ -83,7 +84,7 @@ fn checkpoint_path(incarnation: Incarnation, shard: ShardId) -> String {
 
 /// The start that wrote the checkpoint of this name.
 pub(crate) fn checkpoint_start(name: &str) -> Option<u64> {
-    let (start, shard) = name.split_once('-')?;
+    let (start, shard) = name.strip_suffix(".copy").unwrap_or(name).split_once('-')?;
     shard.parse::<u16>().ok()?;
     start.parse().ok()
 }
@@ -127,6 +128,14 @@ impl Files {
                 let (offsets, times) = (read(FileKind::Index)?, read(FileKind::TimeIndex)?);
                 return Ok(FileOutcome::Indexes { offsets, times });
             }
+            FileWork::WriteIndexes { directory, rewrite } => {
+                let name =
+                    |kind| format!("{}/{}", directory.name, file_name(rewrite.segment, kind));
+                let log = disk.open(&name(FileKind::Log))?;
+                disk.sync(log)?;
+                replace(disk, &name(FileKind::Index), &rewrite.index)?;
+                replace(disk, &name(FileKind::TimeIndex), &rewrite.time_index)?;
+            }
             FileWork::Read { range } => {
                 let inode = disk.open(&segment_path(range))?;
                 let bytes = disk.read(inode, range.position.into(), range.length as usize);
@@ -141,7 +150,9 @@ impl Files {
             }
             FileWork::DeleteDirectory { directory } => self.drop_directory(disk, directory)?,
             FileWork::WriteCheckpoint { content } => {
-                replace(disk, &checkpoint_path(incarnation, shard), content)?;
+                let path = checkpoint_path(incarnation, shard);
+                replace(disk, &path, content)?;
+                replace(disk, &format!("{path}.copy"), content)?;
             }
             FileWork::AppendCatalog { content } => append_catalog(disk, content)?,
             FileWork::WriteCatalogSnapshot { content } => {

@@ -947,6 +947,7 @@ impl World {
             FileWork::Write { .. } => "segment writes",
             FileWork::Flush { .. } => "segment flushes",
             FileWork::ReadIndexes { .. } => "indexes are read",
+            FileWork::WriteIndexes { .. } => "indexes are made again",
             FileWork::Read { .. } => "segments are read",
             FileWork::DeleteSegments { .. } => "segments are deleted",
             FileWork::DeleteDirectory { .. } => "a partition is deleted",

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use super::super::layers::Layers;
 use super::super::topic_config::resolve_number;
 use super::super::topic_name::printable;
+use crate::limits::{JOURNAL_FILE_BYTES, journal_batch_bytes_max};
+
 use super::{ConfigKey, ConfigType, DynamicScope, Effect, Validator, broker_key, topic_key};
 
 /// Longest value of a dynamic config, in bytes. Every shard keeps all of them.
@@ -163,6 +165,7 @@ pub(in crate::catalog) fn check_topic_configs(
         };
         key.normalized(value)?;
     }
+    check_batch_bytes("max.message.bytes", configs, layers)?;
     let lag = |name| resolve_number(configs, layers, name);
     let (low, high) = (lag("min.compaction.lag.ms"), lag("max.compaction.lag.ms"));
     if low > high {
@@ -172,6 +175,31 @@ pub(in crate::catalog) fn check_topic_configs(
         ));
     }
     Ok(())
+}
+
+/// Checks that batches as large as this config allows, if it is among them, can be stored: they have
+/// to fit into a file of the journal.
+///
+/// # Errors
+/// With a text that says what would make room for them.
+pub(in crate::catalog) fn check_batch_bytes(
+    key: &str,
+    configs: &BTreeMap<String, String>,
+    layers: Layers<'_>,
+) -> Result<(), String> {
+    let wanted: usize = configs.get(key).and_then(|value| value.trim().parse().ok()).unwrap_or(0);
+    let file_bytes = layers.value("ringmain.journal.file.bytes");
+    let file_bytes = file_bytes.and_then(|value| value.parse().ok()).unwrap_or(JOURNAL_FILE_BYTES);
+    let largest = journal_batch_bytes_max(file_bytes);
+    if wanted <= largest {
+        return Ok(());
+    }
+    Err(format!(
+        "Invalid value {wanted} for configuration {key}: Value must be no more than {largest}, the \
+         largest batch that a journal file of {file_bytes} bytes takes \
+         (ringmain.journal.file.bytes; no more than {} whatever its value)",
+        journal_batch_bytes_max(u64::MAX)
+    ))
 }
 
 /// Checks dynamic configs of one broker (`per_broker`) or of all.

@@ -19,7 +19,7 @@ mod table;
 mod topic;
 
 pub use broker::{broker_key, broker_keys};
-pub(super) use check::{check_broker_configs, check_topic_configs};
+pub(super) use check::{check_batch_bytes, check_broker_configs, check_topic_configs};
 pub use synonyms::{Synonym, broker_synonyms, topic_synonyms};
 pub use topic::{topic_key, topic_keys};
 

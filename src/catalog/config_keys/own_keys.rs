@@ -11,7 +11,7 @@ pub(super) static OWN_KEYS: &[ConfigKey] = keys! {
     "Cores for the shards, such as '2-5,8'. Empty: the first cores that the process may use.";
     "ringmain.journal.file.bytes": Long = "67108864", Between(33554432, 68719476736), Medium,
         ReadOnly;
-    "Size of one journal file. A multiple of 4096.";
+    "Size of one journal file. A multiple of 4096. No record batch is larger than one.";
     "ringmain.journal.files": Int = "8", Between(2, 1024), Medium, ReadOnly;
     "Journal files of each shard. Together they bound how much a restart has to replay.";
     "ringmain.journal.path": String = none, Any, Medium, ReadOnly;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::apply::Catalog;
 use super::super::config_keys::{
-    ConfigType, broker_key, check_broker_configs, check_topic_configs, topic_key,
+    ConfigType, broker_key, check_batch_bytes, check_broker_configs, check_topic_configs, topic_key,
 };
 use super::super::layers::Layers;
 use super::super::record::{ConfigResource, Record};
@@ -142,6 +142,7 @@ impl Catalog {
                 check_broker_configs(&wanted, false).map_err(Refusal::InvalidRequest)?;
             }
         }
+        check_batch_bytes("message.max.bytes", &wanted, layers).map_err(Refusal::InvalidConfig)?;
         let removed = current.keys().filter(|key| !wanted.contains_key(*key));
         let mut records: Vec<Record> = removed
             .map(|key| Record::ConfigRemoved { resource: resource.clone(), key: key.clone() })

@@ -435,6 +435,7 @@ fn values_are_checked_with_kafkas_words() {
         ("retention.ms", "x", "Not a number of type LONG"),
         ("retention.ms", "1.5", "Not a number of type LONG"),
         ("max.message.bytes", "3000000000", "Not a number of type INT"),
+        ("max.message.bytes", "67104641", "Value must be no more than 67104640, the largest"),
         ("segment.bytes", "14", "Value must be at least 1048576"),
         ("cleanup.policy", "foo", "String must be one of: compact, delete"),
         (

@@ -115,7 +115,7 @@ impl Disk {
     }
 
     /// Power is lost: of what was not flushed, any part may be there, or garbage in its place.
-    /// With `damage`, index files may lose their end as well.
+    /// With `damage`, index files may rot or lose their end as well.
     pub(super) fn crash(&mut self, random: &mut Prng, damage: bool) {
         self.flushes.clear();
         self.files.retain(|(_, kind), file| {
@@ -134,9 +134,14 @@ impl Disk {
             data.extend(rest);
             if damage && *kind != FileKind::Log && random.chance(1, 4) {
                 let kept = random.below(data.len() as u64 + 1) as usize;
-                match random.below(3) {
+                match random.below(4) {
                     0 => data.truncate(kept),
                     1 => data[kept..].fill(0),
+                    2 => {
+                        if let Some(byte) = data.get_mut(kept) {
+                            *byte ^= 1 << random.below(8);
+                        }
+                    }
                     _ => return false,
                 }
             }

@@ -467,10 +467,6 @@ impl World {
             let rewrite = self.log.rebuild_index(scan).expect("the log file is whole");
             self.disk.rewrite(&rewrite);
         }
-        // Damage at the seam is only seen for certain before more is written behind it.
-        for segment in self.checkpoint.segments.clone().iter().filter(|_| damage) {
-            self.load_index(Offset(segment.start_offset));
-        }
         for batch in &self.batches {
             if self.checkpoint.next_offset <= batch.base {
                 append(&mut self.log, &batch.bytes, self.now);

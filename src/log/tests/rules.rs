@@ -467,7 +467,7 @@ fn hostile_index_bytes_are_refused_or_harmless() {
     assert_eq!(log.on_index(Offset(7), &index, &time_index), Err(IndexError::UnknownSegment));
     assert_eq!(log.on_index(Offset(0), &index[1..], &time_index), Err(IndexError::Short));
     let zeros = vec![0; index.len()];
-    assert_eq!(log.on_index(Offset(0), &zeros, &time_index), Err(IndexError::Stale));
+    assert_eq!(log.on_index(Offset(0), &zeros, &time_index), Err(IndexError::Checksum));
     let mut random = Prng::new(2);
     let mut refused = 0;
     for _ in 0..3_000 {
@@ -482,6 +482,8 @@ fn hostile_index_bytes_are_refused_or_harmless() {
             refused += 1;
             continue;
         }
+        let originals = [FileKind::Index, FileKind::TimeIndex].map(|k| disk.data(Offset(0), k));
+        assert_eq!([&index[..], &time_index[..]], originals);
         let data = disk.data(Offset(0), FileKind::Log);
         for offset in 0..40 {
             let Read::File(read) = log.read(Offset(offset), 500, Offset(40), true) else {
@@ -492,6 +494,31 @@ fn hostile_index_bytes_are_refused_or_harmless() {
         }
     }
     assert!(refused > 1_000, "{refused}");
+}
+
+#[test]
+fn every_damaged_bit_of_a_segment_is_seen() {
+    let mut log = empty(OPTIONS);
+    let mut disk = Disk::default();
+    for (base, epoch) in [(0, 3), (2, 3), (4, 5), (6, 5)] {
+        append(&mut log, &batch(base, epoch, &[base, base], 20), 0);
+    }
+    write_all(&mut log, &mut disk);
+    let data = disk.data(Offset(0), FileKind::Log).to_vec();
+    let size = data.len() / 4;
+    assert_eq!(log.sound_bytes(&data, Offset(1)), data.len());
+    assert_eq!(log.sound_bytes(&data[size..], Offset(2)), 3 * size);
+    assert_eq!(log.sound_bytes(&data[..data.len() - 1], Offset(0)), 3 * size);
+    assert_eq!(log.sound_bytes(&data, Offset(2)), 0, "the first batch is not the one asked for");
+    for at in 0..data.len() {
+        for bit in 0..8 {
+            let mut damaged = data.clone();
+            damaged[at] ^= 1 << bit;
+            assert_eq!(log.sound_bytes(&damaged, Offset(0)), at / size * size, "byte {at}");
+        }
+    }
+    let swapped = [&data[..size], &data[2 * size..3 * size], &data[size..2 * size]].concat();
+    assert_eq!(log.sound_bytes(&swapped, Offset(0)), size);
 }
 
 #[test]

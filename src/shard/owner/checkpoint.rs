@@ -23,7 +23,7 @@ use super::{Job, Owner};
 const INTERVAL: Duration = Duration::from_secs(60);
 const MAGIC: &[u8; 8] = b"RINGCKPT";
 /// Version of the file's format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEADER_BYTES: usize = 32;
 
 /// What one shard of one start knows to be durable.
@@ -33,6 +33,9 @@ pub struct ShardCheckpoint {
     pub incarnation: u64,
     /// Which shard of that start.
     pub shard: u16,
+    /// The version of the catalog that the shard served by, so that one which has lost its end is
+    /// recognized.
+    pub catalog_version: u64,
     /// Sorted by partition.
     pub partitions: Vec<PartitionCheckpoint>,
 }
@@ -63,8 +66,8 @@ impl PartitionCheckpoint {
 pub enum CheckpointError {
     /// Not a checkpoint file, or cut short.
     NotACheckpoint,
-    /// Written by a newer version of the broker.
-    NewerFormat(u32),
+    /// Written by another version of the broker.
+    OtherFormat(u32),
     /// The bytes do not match their checksum.
     Checksum,
     /// The checksum is right and the content still makes no sense.
@@ -75,8 +78,8 @@ impl std::fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             CheckpointError::NotACheckpoint => f.write_str("not a checkpoint file"),
-            CheckpointError::NewerFormat(format) => {
-                write!(f, "checkpoint format {format} is newer than this broker's ({FORMAT})")
+            CheckpointError::OtherFormat(format) => {
+                write!(f, "checkpoint format {format} is not this broker's ({FORMAT})")
             }
             CheckpointError::Checksum => f.write_str("checkpoint checksum mismatch"),
             CheckpointError::Content(reason) => write!(f, "checkpoint content: {reason}"),
@@ -123,8 +126,8 @@ impl ShardCheckpoint {
             return Err(CheckpointError::NotACheckpoint);
         }
         let format = u32::from_le_bytes(word(8));
-        if format > FORMAT {
-            return Err(CheckpointError::NewerFormat(format));
+        if format != FORMAT {
+            return Err(CheckpointError::OtherFormat(format));
         }
         let length =
             u64::from(u32::from_le_bytes(word(16))) | u64::from(u32::from_le_bytes(word(20))) << 32;
@@ -323,6 +326,7 @@ impl Owner {
         ShardCheckpoint {
             incarnation: self.options.incarnation.0,
             shard: self.options.shard.0,
+            catalog_version: self.catalog_version,
             partitions: partitions.collect(),
         }
     }

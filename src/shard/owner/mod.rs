@@ -13,7 +13,9 @@ mod offsets;
 mod partition;
 mod produce;
 mod read;
+mod rebuild;
 mod retention;
+mod unchecked;
 mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -110,6 +112,8 @@ enum Job {
     Flush { at: TopicPartition, segments: Vec<Offset> },
     Fetch(read::FetchWork, read::Step),
     Offsets(offsets::OffsetsWork, offsets::Step),
+    Rebuild { at: TopicPartition, segment: Offset, length: u32 },
+    IndexesWritten { at: TopicPartition, segment: Offset },
     Checkpoint(checkpoint::Written),
     Unlink,
     DropDirectory { version: u64 },
@@ -132,9 +136,13 @@ pub struct Owner {
     jobs: Map<JobId, Job>,
     writer: writer::Writer,
     stalled: produce::Stalled,
+    /// Indexes that are being made again.
+    rebuilds: BTreeMap<(TopicPartition, Offset), rebuild::Rebuild>,
     retention: retention::Retention,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
+    /// Version of the catalog that is served by.
+    catalog_version: u64,
     stopping: bool,
 }
 
@@ -173,8 +181,10 @@ impl Owner {
             jobs: Map::default(),
             writer: writer::Writer::new(now.instant),
             stalled: produce::Stalled::default(),
+            rebuilds: BTreeMap::new(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
             dropping: BTreeMap::new(),
+            catalog_version: image.version,
             stopping: false,
             options,
         };
@@ -209,6 +219,7 @@ impl Owner {
             leader_epoch,
             durable: log.next_offset(),
             checkpointed: log.flushed_offset(),
+            unchecked: unchecked::Unchecked::new(&log),
             lane: Lane::Flushed,
             config,
             log,
@@ -233,6 +244,8 @@ impl Owner {
         now: Now,
         out: &mut Outbox,
     ) {
+        self.catalog_version = image.version;
+        self.writer.checkpoint.changed();
         let gone: Vec<_> = self
             .partitions
             .keys()
@@ -293,6 +306,7 @@ impl Owner {
         }
         self.writer.forget(at);
         self.retention.forget(at);
+        self.forget_rebuilds(at, out);
         *self.dropping.entry(version).or_default() += 1;
         let id = out.file(FileWork::DeleteDirectory { directory: partition.directory });
         self.jobs.insert(id, Job::DropDirectory { version });
@@ -414,6 +428,12 @@ impl Owner {
             }
             Job::Fetch(work, step) => self.on_fetch_file(work, step, result, out),
             Job::Offsets(work, step) => self.on_offsets_file(work, step, result, out),
+            Job::Rebuild { at, segment, length } => {
+                self.on_rebuild_read(at, segment, length, result, out);
+            }
+            Job::IndexesWritten { at, segment } => {
+                self.on_indexes_written(at, segment, result, out);
+            }
             Job::Checkpoint(written) => {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
             }

@@ -4,10 +4,10 @@
 use crate::api::work::{
     Answer, DeleteRecordsItem, FoundOffset, OffsetQuery, OffsetsItem, PartitionRefusal,
 };
-use crate::batch::{BatchError, Records};
+use crate::batch::{self, BatchError, Records};
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::journal::{self, EntryKind};
-use crate::limits::DECOMPRESSED_BYTES_MAX;
+use crate::limits::{DECOMPRESSED_BYTES_MAX, REQUEST_BYTES_MAX};
 use crate::log::{self, FileRead, Scan, TimeLookup};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork};
 use crate::shard::message::RequestId;
@@ -15,6 +15,7 @@ use crate::shard::outbox::Outbox;
 use crate::time::{Now, Timestamp};
 
 use super::read::SEARCH_BYTES;
+use super::rebuild::Waiter;
 use super::{Entry, Job, Owner, PartId};
 
 /// One partition's query under way.
@@ -26,6 +27,13 @@ pub(super) struct OffsetsWork {
     target: Timestamp,
     /// The search goes on from here.
     from: Offset,
+}
+
+impl OffsetsWork {
+    /// Where its answer belongs.
+    pub(super) fn answers(&self) -> (PartId, u32) {
+        (self.part, self.index)
+    }
 }
 
 /// What a query waits for.
@@ -89,7 +97,7 @@ impl Owner {
     }
 
     /// Searches on from `work.from` until a file has to be read, or the answer is there.
-    fn offsets_on(&mut self, mut work: OffsetsWork, out: &mut Outbox) {
+    pub(super) fn offsets_on(&mut self, mut work: OffsetsWork, out: &mut Outbox) {
         let found = loop {
             let Some(partition) = self.partitions.get(&work.at) else {
                 break Err(PartitionRefusal::Unknown);
@@ -160,6 +168,9 @@ impl Owner {
         result: Result<FileOutcome, DiskError>,
         out: &mut Outbox,
     ) {
+        if let Step::Index(segment) = step {
+            return self.on_indexes_read(work.at, segment, result, Waiter::Offsets(work), out);
+        }
         if !self.partitions.contains_key(&work.at) {
             let refused = Answer::Offset(Err(PartitionRefusal::Unknown));
             return self.resolve(work.part, work.index, refused, out);
@@ -167,12 +178,6 @@ impl Owner {
         let found = match (step, result) {
             (_, Err(error)) => {
                 tracing::error!(error.operation, error.reason, "read for ListOffsets failed");
-                Err(PartitionRefusal::Storage)
-            }
-            (Step::Index(segment), Ok(FileOutcome::Indexes { offsets, times })) => {
-                if self.load_index(work.at, segment, &offsets, &times) {
-                    return self.offsets_on(work, out);
-                }
                 Err(PartitionRefusal::Storage)
             }
             (Step::Search { read, position }, Ok(FileOutcome::Bytes(data))) => {
@@ -184,14 +189,18 @@ impl Owner {
                         if next == position
                             && (data.len() as u32) < SEARCH_BYTES.min(read.end - position)
                         {
-                            Err(PartitionRefusal::Storage)
+                            Err(PartitionRefusal::Corrupt)
                         } else {
                             return self.search_on(work, read, next, bytes, out);
                         }
                     }
                     Scan::NeedMore { position, .. } => {
                         tracing::error!(position, segment = %read.segment, "segment is cut short");
-                        Err(PartitionRefusal::Storage)
+                        Err(PartitionRefusal::Corrupt)
+                    }
+                    Scan::Found { position, header } if header.size() > REQUEST_BYTES_MAX => {
+                        tracing::error!(position, segment = %read.segment, "segment is damaged");
+                        Err(PartitionRefusal::Corrupt)
                     }
                     Scan::Found { position, header } => {
                         let length = header.size() as u32;
@@ -202,12 +211,13 @@ impl Owner {
                     }
                     Scan::Corrupt { position } => {
                         tracing::error!(position, segment = %read.segment, "segment is damaged");
-                        Err(PartitionRefusal::Storage)
+                        Err(PartitionRefusal::Corrupt)
                     }
                 }
             }
             (Step::Batch { next_offset }, Ok(FileOutcome::Bytes(batch))) => {
-                match find_record(&batch, work.target, work.from) {
+                let sound = batch::check(&batch);
+                match sound.and_then(|_| find_record(&batch, work.target, work.from)) {
                     Ok(Some((offset, timestamp))) => self.found(work.at, offset, timestamp),
                     Ok(None) => {
                         work.from = next_offset;
@@ -233,7 +243,7 @@ impl Owner {
 
     fn damaged(&self, at: TopicPartition, error: &BatchError) -> Found {
         tracing::error!(?at, %error, "a stored batch cannot be read");
-        Err(PartitionRefusal::Storage)
+        Err(PartitionRefusal::Corrupt)
     }
 
     /// Moves the log start: durable first, like a batch, then visible, then answered.

@@ -13,6 +13,7 @@ use crate::shard::engine::PartitionDirectory;
 use crate::time::Instant;
 
 use super::PartId;
+use super::unchecked::Unchecked;
 
 /// Who waits for an offset to become durable.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +51,8 @@ pub(super) struct Partition {
     pub queued: bool,
     /// Since when durable bytes wait to be written to a segment.
     pub unwritten_since: Option<Instant>,
+    /// What is in its segments since before the start.
+    pub unchecked: Unchecked,
 }
 
 impl Partition {

@@ -11,7 +11,7 @@ use crate::batch::{
 use crate::catalog::{self, CompressionType, TopicConfig};
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::journal::{self, EntryKind, GroupSequence, Lane};
-use crate::limits::DECOMPRESSED_BYTES_MAX;
+use crate::limits::{DECOMPRESSED_BYTES_MAX, journal_batch_bytes_max};
 use crate::producer::Verdict;
 use crate::shard::engine::DiskError;
 use crate::shard::message::RequestId;
@@ -176,7 +176,7 @@ impl Owner {
             Ok(group) => group,
             Err(journal::Refusal::Full) => return Ok(Appended::Full),
             Err(journal::Refusal::TooLarge) => {
-                let size_max = crate::limits::JOURNAL_GROUP_BYTES_MAX;
+                let size_max = journal_batch_bytes_max(self.options.journal_file_bytes);
                 return Err(ProduceRefusal::TooLarge { size: pending.item.batch.len(), size_max });
             }
         };

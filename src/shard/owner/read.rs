@@ -5,11 +5,14 @@ use bytes::Bytes;
 use crate::api::work::{Answer, FetchItem, Fetched, PartitionRefusal};
 use crate::batch::HEADER_BYTES;
 use crate::ids::{Offset, ShardId, TopicPartition};
+use crate::limits::REQUEST_BYTES_MAX;
 use crate::log::{self, FileRead, Read, Scan};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork, Piece};
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
 
+use super::rebuild::Waiter;
+use super::unchecked::CHECK_BYTES;
 use super::{Job, Owner, PartId};
 
 /// How much of a segment is looked at in one step of a search. The sparse index leaves at most
@@ -42,6 +45,8 @@ pub(super) enum Step {
     Index(Offset),
     /// A stretch of the file, to find where the batch starts.
     Search { read: FileRead, position: u32 },
+    /// The answer itself, to see whether it is undamaged.
+    Check { segment: Offset, position: u32, target: Offset },
 }
 
 impl Owner {
@@ -60,7 +65,7 @@ impl Owner {
     }
 
     /// Works on from `work.item` until a file has to be read, or all is answered.
-    fn fetch_on(&mut self, mut work: FetchWork, out: &mut Outbox) {
+    pub(super) fn fetch_on(&mut self, mut work: FetchWork, out: &mut Outbox) {
         loop {
             let answer = match self.fetch_one(&work) {
                 Attempt::Answer(answer) => answer,
@@ -77,7 +82,7 @@ impl Owner {
     }
 
     /// Answers the item of `work` and moves on; false when it was the last.
-    fn fetched(
+    pub(super) fn fetched(
         &mut self,
         work: &mut FetchWork,
         answer: Result<Fetched, PartitionRefusal>,
@@ -175,6 +180,9 @@ impl Owner {
         out: &mut Outbox,
     ) {
         let at = work.item.at;
+        if let Step::Index(segment) = step {
+            return self.on_indexes_read(at, segment, result, Waiter::Fetch(work), out);
+        }
         let outcome = match result {
             Ok(outcome) if self.partitions.contains_key(&at) => outcome,
             other => {
@@ -192,12 +200,6 @@ impl Owner {
             }
         };
         match (step, outcome) {
-            (Step::Index(segment), FileOutcome::Indexes { offsets, times }) => {
-                let loaded = self.load_index(at, segment, &offsets, &times);
-                if loaded || self.fetched(&mut work, Err(PartitionRefusal::Storage), out) {
-                    self.fetch_on(work, out);
-                }
-            }
             (Step::Search { read, position }, FileOutcome::Bytes(data)) => {
                 match log::locate(&data, position, read.target) {
                     // A file that gives no more than before is shorter than its log knows.
@@ -211,43 +213,57 @@ impl Owner {
                         let step = Step::Search { read, position: next };
                         self.jobs.insert(id, Job::Fetch(work, step));
                     }
-                    Scan::Found { position, header } => {
-                        let answer = self.file_answer(&work, &read, position, header.size());
-                        if self.fetched(&mut work, answer, out) {
-                            self.fetch_on(work, out);
+                    Scan::Found { position, header } if header.size() <= REQUEST_BYTES_MAX => {
+                        match self.file_answer(&work, &read, position, header.size()) {
+                            Attempt::Answer(answer) => {
+                                if self.fetched(&mut work, answer, out) {
+                                    self.fetch_on(work, out);
+                                }
+                            }
+                            Attempt::Wait(step, file_work) => {
+                                let id = out.file(file_work);
+                                self.jobs.insert(id, Job::Fetch(work, step));
+                            }
                         }
                     }
-                    scan => {
-                        tracing::error!(?scan, ?at, segment = %read.segment, "segment is damaged");
-                        if self.fetched(&mut work, Err(PartitionRefusal::Storage), out) {
-                            self.fetch_on(work, out);
-                        }
+                    Scan::Found { position, .. }
+                    | Scan::NeedMore { position, .. }
+                    | Scan::Corrupt { position } => {
+                        self.fetched_damage(work, read.segment, position, out);
                     }
+                }
+            }
+            (Step::Check { segment, position, target }, FileOutcome::Bytes(data)) => {
+                let partition = self.partitions.get_mut(&at).expect("looked up above");
+                let sound = partition.log.sound_bytes(&data, target) as u32;
+                if sound == 0 {
+                    return self.fetched_damage(work, segment, position, out);
+                }
+                partition.unchecked.checked(segment, position, sound);
+                let answer = self.range(&work, segment, position, sound);
+                if self.fetched(&mut work, answer, out) {
+                    self.fetch_on(work, out);
                 }
             }
             (step, outcome) => panic!("{step:?} was answered with {outcome:?}"),
         }
     }
 
-    /// The batch was found: the range from there to where the limits say.
+    /// The batch was found: the range from there to where the limits say, if it is known to be
+    /// undamaged.
     fn file_answer(
         &self,
         work: &FetchWork,
         read: &FileRead,
         position: u32,
         first: usize,
-    ) -> Result<Fetched, PartitionRefusal> {
-        let partition = self.partitions.get(&work.item.at).ok_or(PartitionRefusal::Unknown)?;
-        let mut fetched = Fetched {
-            high_watermark: partition.high_watermark(),
-            log_start: partition.log.start_offset(),
-            pieces: Vec::new(),
-            size: 0,
-            diverging: None,
+    ) -> Attempt {
+        let Some(partition) = self.partitions.get(&work.item.at) else {
+            return Attempt::Answer(Err(PartitionRefusal::Unknown));
         };
         let bytes_max = work.item.bytes_max.min(work.budget);
         if first > bytes_max && work.fed {
-            return Ok(fetched);
+            return Attempt::Answer(self.range(work, read.segment, position, 0));
         }
         let wanted = u32::try_from(bytes_max.max(first)).unwrap_or(u32::MAX);
         let mut end = read.end.min(position.saturating_add(wanted));
@@ -258,28 +274,55 @@ impl Owner {
             end = boundary;
         }
         let length = end - position;
-        fetched.size = length as usize;
-        let directory = partition.directory.clone();
-        let range = FileRange { directory, segment: read.segment, position, length };
-        fetched.pieces.push(Piece::File(range));
+        if partition.unchecked.has(read.segment, position, length) {
+            let length = length.min(CHECK_BYTES.max(u32::try_from(first).unwrap_or(u32::MAX)));
+            let (directory, segment) = (partition.directory.clone(), read.segment);
+            let range = FileRange { directory, segment, position, length };
+            let step = Step::Check { segment, position, target: read.target };
+            return Attempt::Wait(step, FileWork::Read { range });
+        }
+        Attempt::Answer(self.range(work, read.segment, position, length))
+    }
+
+    /// The answer with these bytes of a segment; with none if there are none.
+    fn range(
+        &self,
+        work: &FetchWork,
+        segment: Offset,
+        position: u32,
+        length: u32,
+    ) -> Result<Fetched, PartitionRefusal> {
+        let partition = self.partitions.get(&work.item.at).ok_or(PartitionRefusal::Unknown)?;
+        let mut fetched = Fetched {
+            high_watermark: partition.high_watermark(),
+            log_start: partition.log.start_offset(),
+            pieces: Vec::new(),
+            size: length as usize,
+            diverging: None,
+        };
+        if length > 0 {
+            let directory = partition.directory.clone();
+            fetched.pieces.push(Piece::File(FileRange { directory, segment, position, length }));
+        }
         Ok(fetched)
     }
 
-    /// Hands a loaded index to its log. False when it does not fit its segment.
-    pub(super) fn load_index(
+    /// What is in the segment is not what was written.
+    fn fetched_damage(
         &mut self,
-        at: TopicPartition,
+        mut work: FetchWork,
         segment: Offset,
-        offsets: &[u8],
-        times: &[u8],
-    ) -> bool {
-        let Some(partition) = self.partitions.get_mut(&at) else { return false };
-        match partition.log.on_index(segment, offsets, times) {
-            Ok(()) => true,
-            Err(error) => {
-                tracing::error!(%segment, topic_partition = partition.directory.name, ?error, "index is damaged");
-                false
-            }
+        position: u32,
+        out: &mut Outbox,
+    ) {
+        if let Some(partition) = self.partitions.get(&work.item.at) {
+            tracing::error!(
+                partition = partition.directory.name, %segment, position,
+                offset = %work.item.offset, "a segment is damaged"
+            );
+        }
+        if self.fetched(&mut work, Err(PartitionRefusal::Corrupt), out) {
+            self.fetch_on(work, out);
         }
     }
 }

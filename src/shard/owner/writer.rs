@@ -102,7 +102,7 @@ impl Owner {
         }
     }
 
-    fn queue_write(&mut self, at: TopicPartition) {
+    pub(super) fn queue_write(&mut self, at: TopicPartition) {
         let Some(partition) = self.partitions.get_mut(&at) else { return };
         if let Some(since) = partition.unwritten_since.take() {
             self.writer.waiting.remove(&(since + WRITE_DELAY_MAX, at));
@@ -174,8 +174,13 @@ impl Owner {
         }
         while self.writer.writes < WRITES_MAX {
             let Some(at) = self.writer.queue.pop_front() else { break };
+            let held = self.holds_writes(at);
             let Some(partition) = self.partitions.get_mut(&at) else { continue };
             partition.queued = false;
+            if held {
+                // Queued again when what holds it ends.
+                continue;
+            }
             if let Some(write) = partition.log.poll_write(partition.durable, WRITE_BYTES_MAX) {
                 partition.writing = true;
                 self.start_write(at, write, out);
@@ -250,6 +255,7 @@ impl Owner {
         if behind {
             self.want_write(at, now);
         }
+        self.resume_rebuilds(at, out);
         self.trim_tails(at);
     }
 
@@ -303,5 +309,6 @@ impl Owner {
             Some(_) => self.queue_write(at),
             None => {}
         }
+        self.resume_rebuilds(at, out);
     }
 }

@@ -157,7 +157,8 @@ impl Disk {
             }
             FileWork::Write { directory, .. }
             | FileWork::Flush { directory, .. }
-            | FileWork::ReadIndexes { directory, .. } => Directory::Partition(directory.at),
+            | FileWork::ReadIndexes { directory, .. }
+            | FileWork::WriteIndexes { directory, .. } => Directory::Partition(directory.at),
             FileWork::DeleteSegments { directory, segments } => {
                 for segment in segments {
                     files.forget((directory.at, *segment));

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::error::is_full;
 use crate::ids::Offset;
-use crate::log::{FileKind, SegmentWrite, file_name};
+use crate::log::{FileKind, IndexRewrite, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
 use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::descriptors::{Descriptors, Lease};
@@ -126,7 +126,8 @@ impl PartitionFiles {
         let text = data_directory::partition_metadata(directory.at.topic);
         let found = fs::read_to_string(&metadata).unwrap_or_default();
         if found != text {
-            if let Some(other) = data_directory::parse_partition_metadata(&found) {
+            let owner = data_directory::parse_partition_metadata(&found);
+            if let Some(other) = owner.filter(|owner| *owner != directory.at.topic) {
                 return Err(io::Error::other(format!("the directory belongs to topic {other}")));
             }
             let file = File::create(&metadata)?;
@@ -216,6 +217,30 @@ impl PartitionFiles {
         Ok(())
     }
 
+    /// `FileWork::WriteIndexes`.
+    pub(super) fn write_indexes(
+        &mut self,
+        root: &Path,
+        directory: &PartitionDirectory,
+        rewrite: &IndexRewrite,
+    ) -> io::Result<()> {
+        let path = root.join(&directory.name);
+        // The index files that are open are about to be replaced.
+        match self.open.remove(&rewrite.segment) {
+            Some(open) => open.log.sync_data()?,
+            None => {
+                let log = path.join(file_name(rewrite.segment, FileKind::Log));
+                OpenOptions::new().write(true).open(log)?.sync_data()?;
+            }
+        }
+        for (kind, content) in
+            [(FileKind::Index, &rewrite.index), (FileKind::TimeIndex, &rewrite.time_index)]
+        {
+            data_directory::replace(&path.join(file_name(rewrite.segment, kind)), content)?;
+        }
+        Ok(())
+    }
+
     /// `FileWork::DeleteSegments`.
     pub(super) fn delete_segments(
         &mut self,
@@ -246,9 +271,13 @@ impl PartitionFiles {
         let path = root.join(&directory.name);
         let text = match fs::read_to_string(path.join(PARTITION_METADATA)) {
             Ok(text) => text,
-            // No directory, or one that a crash left without the file; the latter is removed too,
-            // since its name is ours.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            // No directory, or one without a readable file; the latter is removed too, since its name
+            // is ours.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) =>
+            {
+                String::new()
+            }
             Err(error) => return Err(error),
         };
         let owner = data_directory::parse_partition_metadata(&text);

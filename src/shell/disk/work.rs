@@ -49,6 +49,9 @@ fn carry_out(
         FileWork::ReadIndexes { directory, segment } => {
             return segments::read_indexes(root, directory, *segment);
         }
+        FileWork::WriteIndexes { directory, rewrite } => {
+            files.write_indexes(root, directory, rewrite)?;
+        }
         FileWork::Read { .. } => panic!("reads do not queue behind other jobs"),
         FileWork::DeleteSegments { directory, segments } => {
             files.delete_segments(root, directory, segments)?;
@@ -61,6 +64,8 @@ fn carry_out(
         FileWork::WriteCheckpoint { content } => {
             let path = data_directory::checkpoint_path(root, place.incarnation, place.shard);
             data_directory::replace(&path, content)?;
+            let copy = data_directory::checkpoint_copy_path(root, place.incarnation, place.shard);
+            data_directory::replace(&copy, content)?;
         }
         FileWork::AppendCatalog { content } => append_catalog(place, content)?,
         FileWork::WriteCatalogSnapshot { content } => {
@@ -133,6 +138,9 @@ fn describe(work: &FileWork) -> String {
         FileWork::Flush { directory, .. } => format!("flushing {}", directory.name),
         FileWork::ReadIndexes { directory, segment } => {
             format!("reading the indexes of segment {segment} of {}", directory.name)
+        }
+        FileWork::WriteIndexes { directory, rewrite } => {
+            format!("writing the indexes of segment {} of {}", rewrite.segment, directory.name)
         }
         FileWork::Read { range } => format!("reading {}", range.directory.name),
         FileWork::DeleteSegments { directory, .. } => {
