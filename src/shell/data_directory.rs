@@ -202,7 +202,7 @@ impl DataDirectory {
         };
         bind_journals(root, &inside, journal_lock.is_some().then_some(journals.as_path()))?;
         remove_leftovers(root, &journals).map_err(broken(format_args!("cleaning up {shown}")))?;
-        let incarnation = count_start(root)?;
+        let incarnation = count_start(root, &journals)?;
         Ok(DataDirectory {
             root: root.to_owned(),
             journals,
@@ -574,13 +574,13 @@ fn check_version(root: &Path) -> Result<(), OpenError> {
 /// Counts this start. The file says which the last one was; so do the names of journals and
 /// checkpoints, since every start that has written anything has left some. A number that was used
 /// before would let old journal entries pass for new ones.
-fn count_start(root: &Path) -> Result<Incarnation, OpenError> {
+fn count_start(root: &Path, journals: &Path) -> Result<Incarnation, OpenError> {
     let path = root.join("incarnation");
     let text = read_or_empty(&path)?;
     let digits = std::str::from_utf8(&text).ok().map(str::trim);
     let noted = digits.and_then(|digits| digits.parse::<u64>().ok()).filter(|n| *n < u64::MAX);
     let mut seen = 0;
-    for (name, _) in entries(&root.join("journal"))? {
+    for (name, _) in entries(journals)? {
         let name = name.strip_suffix(DELETED_SUFFIX).unwrap_or(&name);
         seen = seen.max(parse_incarnation(name).map_or(0, |start| start.0));
     }
