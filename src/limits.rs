@@ -19,6 +19,19 @@ pub const SHARDS_MAX: u16 = 1024;
 pub const TAGGED_FIELDS_MAX: u32 = 1024;
 /// Most bytes one record batch may decompress to where the broker has to look inside.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes a batch may decompress to where a shard looks inside without a background thread; more
+/// than a millisecond of its time is never one client's.
+pub const INSPECTED_AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+/// Largest compressed batch that a shard looks into itself: decoders can be made to work hard for
+/// every byte they take in, too.
+pub const INSPECTED_AT_ONCE_COMPRESSED_MAX: usize = 64 * 1024;
+/// How much looking into batches one turn of a shard does, in bytes that would take as long to walk
+/// over. What is left over waits for the next turn.
+pub const INSPECTION_WORK_PER_TURN: usize = 4 * 1024 * 1024;
+/// Most bytes of batches that wait to be looked into, per shard. More are refused for now.
+pub const INSPECTION_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most records of one batch that its producer is told the faults of.
+pub const RECORD_ERRORS_MAX: usize = 1000;
 /// Batches remembered per idempotent producer and partition for deduplication (KIP-98; Kafka's
 /// `NUM_BATCHES_TO_RETAIN`).
 pub const PRODUCER_BATCHES_RETAINED: usize = 5;
@@ -41,6 +54,10 @@ pub const CONNECTION_REQUESTS_MAX: usize = 128;
 pub const FETCH_SESSIONS_MAX: usize = 1000;
 
 const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < REQUEST_BYTES_MAX);
+const _: () = assert!(INSPECTED_AT_ONCE_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
+const _: () = assert!(INSPECTED_AT_ONCE_BYTES_MAX < INSPECTION_WORK_PER_TURN);
+const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < INSPECTION_WORK_PER_TURN);
+const _: () = assert!(REQUEST_BYTES_MAX > INSPECTION_QUEUE_BYTES_MAX);
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX > BATCH_BYTES_MAX_DEFAULT + JOURNAL_BLOCK_BYTES);
 const _: () = assert!(JOURNAL_FILE_BYTES >= 8 * JOURNAL_GROUP_BYTES_MAX as u64);

@@ -8,7 +8,9 @@
 //! - a journal file is given back only when a durable checkpoint says that flushed segments hold
 //!   every entry in it.
 
+mod admission;
 mod checkpoint;
+mod inspection;
 mod offsets;
 mod partition;
 mod produce;
@@ -36,6 +38,7 @@ use super::message::RequestId;
 use super::outbox::Outbox;
 
 pub use checkpoint::{CheckpointError, PartitionCheckpoint, ShardCheckpoint};
+pub use inspection::{Inspected, Inspection};
 use partition::Partition;
 
 /// What the owner's side is told at start.
@@ -110,6 +113,8 @@ enum Job {
     Flush { at: TopicPartition, segments: Vec<Offset> },
     Fetch(read::FetchWork, read::Step),
     Offsets(offsets::OffsetsWork, offsets::Step),
+    Admit(TopicPartition),
+    FindRecord(offsets::OffsetsWork, Offset),
     Checkpoint(checkpoint::Written),
     Unlink,
     DropDirectory { version: u64 },
@@ -132,6 +137,12 @@ pub struct Owner {
     jobs: Map<JobId, Job>,
     writer: writer::Writer,
     stalled: produce::Stalled,
+    /// Batches that have to be looked into first.
+    admission: admission::Admission,
+    /// Searches by time that have to look into a batch.
+    lookups: offsets::Lookups,
+    /// What looking into batches this turn may still do.
+    inspections: inspection::Inspections,
     retention: retention::Retention,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
@@ -173,6 +184,9 @@ impl Owner {
             jobs: Map::default(),
             writer: writer::Writer::new(now.instant),
             stalled: produce::Stalled::default(),
+            admission: admission::Admission::default(),
+            lookups: offsets::Lookups::default(),
+            inspections: inspection::Inspections::default(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
             dropping: BTreeMap::new(),
             stopping: false,
@@ -280,6 +294,7 @@ impl Owner {
     fn remove(&mut self, at: TopicPartition, version: u64, out: &mut Outbox) {
         let Some(partition) = self.partitions.remove(&at) else { return };
         self.tail_bytes -= partition.log.tail_bytes();
+        self.refuse_waiting(at, &ProduceRefusal::Partition(PartitionRefusal::Unknown), out);
         for waiter in partition.waiters {
             let refusal = ProduceRefusal::Partition(PartitionRefusal::Unknown);
             self.resolve(waiter.part, waiter.index, Answer::Produced(Err(refusal)), out);
@@ -319,7 +334,7 @@ impl Owner {
             Question::Fetch { bytes_max, items } => {
                 self.fetch(from, request, bytes_max, items, out);
             }
-            Question::Offsets(items) => self.offsets(from, request, items, out),
+            Question::Offsets(items) => self.offsets(from, request, items, now.instant, out),
             Question::EpochEnds(items) => {
                 let part = self.open_part(from, request, items.len());
                 for item in items {
@@ -413,7 +428,11 @@ impl Owner {
                 self.on_segments_flushed(at, segments, result.map(drop), out);
             }
             Job::Fetch(work, step) => self.on_fetch_file(work, step, result, out),
-            Job::Offsets(work, step) => self.on_offsets_file(work, step, result, out),
+            Job::Offsets(work, step) => self.on_offsets_file(work, step, result, now.instant, out),
+            Job::Admit(at) => self.on_inspected(at, result, now, out),
+            Job::FindRecord(work, next_offset) => {
+                self.on_record_found(work, next_offset, result, now.instant, out);
+            }
             Job::Checkpoint(written) => {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
             }
@@ -464,6 +483,7 @@ impl Owner {
 
     /// Time passed.
     pub fn on_time(&mut self, now: Now, out: &mut Outbox) {
+        self.inspect_on(now, out);
         self.age_writes(now.instant);
         self.check_retention(now, out);
         self.age_checkpoint(now.instant);
@@ -477,6 +497,7 @@ impl Owner {
     /// Hands the journal's and the writer's work to the host. Called once per turn, after all
     /// events of the turn: what came together is committed together.
     pub fn flush_turn(&mut self, out: &mut Outbox) {
+        self.inspections.turn_over();
         for lane in [Lane::Flushed, Lane::Unflushed] {
             let state = self.lane(lane);
             while let Some(action) = state.used.then(|| state.journal.poll_action()).flatten() {
@@ -490,7 +511,8 @@ impl Owner {
     /// When [`Owner::on_time`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        earlier(self.writer.next_deadline(), self.retention.due())
+        let inspections = self.inspections.due(&self.admission, &self.lookups);
+        earlier(inspections, earlier(self.writer.next_deadline(), self.retention.due()))
     }
 
     /// Bytes that wait for the disk. The host stops reading sockets while they are too many.

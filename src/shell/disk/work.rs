@@ -37,7 +37,9 @@ fn carry_out(
         FileWork::ReadIndexes { directory, segment } => {
             return segments::read_indexes(root, directory, *segment);
         }
-        FileWork::Read { .. } => panic!("reads do not queue behind other jobs"),
+        FileWork::Read { .. } | FileWork::Inspect(_) => {
+            panic!("reads and inspections do not queue behind other jobs")
+        }
         FileWork::DeleteSegments { directory, segments } => {
             files.delete_segments(root, directory, segments)?;
         }
@@ -150,5 +152,6 @@ fn describe(work: &FileWork) -> String {
         FileWork::WriteCatalogSnapshot { .. } => "writing the catalog snapshot".to_owned(),
         FileWork::DeleteOldJournals => "deleting old journals".to_owned(),
         FileWork::Space => "asking for free space".to_owned(),
+        FileWork::Inspect(_) => "looking into a batch".to_owned(),
     }
 }
