@@ -52,6 +52,14 @@ pub const JOURNAL_DEPTH: usize = 4;
 pub const CONNECTION_REQUESTS_MAX: usize = 128;
 /// Fetch sessions kept per shard (`max.incremental.fetch.session.cache.slots`, Kafka's default).
 pub const FETCH_SESSIONS_MAX: usize = 1000;
+/// Partitions that all fetch sessions of a shard remember together, some 300 bytes each. Beyond it
+/// consumers are served without a session.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;
+/// How much waking of long polls one turn of a shard does, in partitions read again. The rest is
+/// woken in the next turn.
+pub const WAKE_WORK_PER_TURN: usize = 4096;
+/// What a wake costs beside its partitions, in the same unit: mostly the sending of a reply.
+pub const WAKE_COST: usize = 64;
 
 const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < REQUEST_BYTES_MAX);
 const _: () = assert!(INSPECTED_AT_ONCE_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
@@ -62,3 +70,4 @@ const _: () = assert!(JOURNAL_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX > BATCH_BYTES_MAX_DEFAULT + JOURNAL_BLOCK_BYTES);
 const _: () = assert!(JOURNAL_FILE_BYTES >= 8 * JOURNAL_GROUP_BYTES_MAX as u64);
 const _: () = assert!(JOURNAL_DEPTH >= 1);
+const _: () = assert!(WAKE_COST < WAKE_WORK_PER_TURN);

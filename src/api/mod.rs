@@ -97,11 +97,14 @@ pub enum Next {
         /// Takes it.
         pending: Pending,
     },
-    /// Nothing to say yet: wait until one of these moves past what was seen of it, or until the
-    /// deadline, then ask again.
+    /// Too little to say yet: wait until one of these moves far enough past what was seen of it, or
+    /// until the deadline, then ask again.
     Watch {
         /// Partition and high watermark seen.
         partitions: Vec<(TopicPartition, Offset)>,
+        /// New bytes that one of them must have: before that, all of them together cannot have
+        /// what is missing.
+        bytes: usize,
         /// When the wait is over.
         deadline: Instant,
     },

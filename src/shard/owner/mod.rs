@@ -100,8 +100,8 @@ struct LaneState {
 /// What a journal entry changes once it is durable.
 #[derive(Clone, Copy, Debug)]
 enum Entry {
-    /// Everything below is in the journal.
-    Appended(Offset),
+    /// Everything below is in the journal, so many bytes more than before.
+    Appended(Offset, usize),
     /// The log starts here now; the request's answer waits.
     LogStart(Offset, PartId, u32),
 }
@@ -222,6 +222,7 @@ impl Owner {
             directory: Arc::new(directory),
             leader_epoch,
             durable: log.next_offset(),
+            durable_bytes: 0,
             checkpointed: log.flushed_offset(),
             lane: Lane::Flushed,
             config,
@@ -299,7 +300,7 @@ impl Owner {
             let refusal = ProduceRefusal::Partition(PartitionRefusal::Unknown);
             self.resolve(waiter.part, waiter.index, Answer::Produced(Err(refusal)), out);
         }
-        for (from, request) in self.watches.fire(at) {
+        for (from, request) in self.watches.remove(at) {
             self.watching.remove(&(from, request));
             out.wakes.push_back((from, request));
         }
@@ -365,22 +366,26 @@ impl Owner {
         Ok(partition.log.epochs().end_offset_for(item.epoch, partition.log.next_offset()))
     }
 
-    /// Somebody waits for the first of these to move past what it has seen.
+    /// Somebody waits for the first of these to have so many bytes more than it has seen.
     pub fn on_watch(
         &mut self,
         from: ShardId,
         request: RequestId,
         partitions: &[(TopicPartition, Offset)],
+        bytes: usize,
         out: &mut Outbox,
     ) {
-        let moved = partitions.iter().any(|(at, seen)| {
-            self.partitions.get(at).is_none_or(|partition| partition.high_watermark() > *seen)
-        });
-        if moved {
-            out.wakes.push_back((from, request));
-            return;
+        let mut wanted = Vec::with_capacity(partitions.len());
+        for (at, seen) in partitions {
+            match self.partitions.get(at) {
+                Some(partition) if partition.high_watermark() <= *seen => {
+                    wanted.push((*at, partition.durable_bytes.saturating_add(bytes.max(1) as u64)));
+                }
+                // What has come since is for the waiter to count.
+                _ => return out.wakes.push_back((from, request)),
+            }
         }
-        let id = self.watches.watch((from, request), partitions.iter().map(|(at, _)| *at));
+        let id = self.watches.watch((from, request), wanted);
         self.watching.insert((from, request), id);
     }
 

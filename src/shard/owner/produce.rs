@@ -172,7 +172,8 @@ impl Owner {
                 return Err(ProduceRefusal::TooLarge { size: pending.item.batch.len(), size_max });
             }
         };
-        state.pending.push_back((group, at, Entry::Appended(next_offset)));
+        let size = pending.item.batch.len();
+        state.pending.push_back((group, at, Entry::Appended(next_offset, size)));
         header.base_offset = base_offset;
         header.leader_epoch = partition.leader_epoch;
         if let Some(stamp) = &stamp {
@@ -223,7 +224,9 @@ impl Owner {
         }
         for (_, at, entry) in done {
             match entry {
-                Entry::Appended(next_offset) => self.on_durable(at, next_offset, now, out),
+                Entry::Appended(next_offset, size) => {
+                    self.on_durable(at, next_offset, size, now, out);
+                }
                 Entry::LogStart(offset, part, index) => {
                     self.on_log_start(at, offset, part, index, now, out);
                 }
@@ -231,10 +234,19 @@ impl Owner {
         }
     }
 
-    fn on_durable(&mut self, at: TopicPartition, next_offset: Offset, now: Now, out: &mut Outbox) {
+    fn on_durable(
+        &mut self,
+        at: TopicPartition,
+        next_offset: Offset,
+        size: usize,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let Some(partition) = self.partitions.get_mut(&at) else { return };
         assert!(partition.durable < next_offset, "groups become durable in order");
         partition.durable = next_offset;
+        partition.durable_bytes += size as u64;
+        let position = partition.durable_bytes;
         self.writer.checkpoint.changed();
         let mut done = Vec::new();
         while partition.waiters.front().is_some_and(|waiter| waiter.next_offset <= next_offset) {
@@ -244,7 +256,7 @@ impl Owner {
             let answer = Answer::Produced(Ok(waiter.produced));
             self.resolve(waiter.part, waiter.index, answer, out);
         }
-        for (from, request) in self.watches.fire(at) {
+        for (from, request) in self.watches.fire(at, position) {
             self.watching.remove(&(from, request));
             out.wakes.push_back((from, request));
         }
