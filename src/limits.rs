@@ -13,6 +13,15 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 pub const TOPIC_PARTITIONS_MAX: i32 = 100_000;
 /// Most partitions one broker holds.
 pub const BROKER_PARTITIONS_MAX: usize = 200_000;
+/// Most topics that one request creates. The catalog is changed in one go, and every topic of a
+/// reply is described in full.
+pub const REQUEST_TOPICS_MAX: usize = 2000;
+/// Most partitions that one request creates (Kafka's `MAX_PARTITIONS_PER_BATCH`).
+pub const REQUEST_PARTITIONS_MAX: usize = 10_000;
+/// Most changes of the catalog that wait for those before them.
+pub const CONTROLLER_QUEUE_MAX: usize = 1000;
+/// Most bytes that they take together; a single one may be larger.
+pub const CONTROLLER_QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Smallest and largest number of shards.
 pub const SHARDS_MAX: u16 = 1024;
 /// Most unknown or known tagged fields read from one structure.
@@ -69,5 +78,6 @@ const _: () = assert!(REQUEST_BYTES_MAX > INSPECTION_QUEUE_BYTES_MAX);
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX > BATCH_BYTES_MAX_DEFAULT + JOURNAL_BLOCK_BYTES);
 const _: () = assert!(JOURNAL_FILE_BYTES >= 8 * JOURNAL_GROUP_BYTES_MAX as u64);
+const _: () = assert!(REQUEST_PARTITIONS_MAX <= BROKER_PARTITIONS_MAX);
 const _: () = assert!(JOURNAL_DEPTH >= 1);
 const _: () = assert!(WAKE_COST < WAKE_WORK_PER_TURN);

@@ -252,6 +252,6 @@ fn catalog_error(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidReplicaAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
         Refusal::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
         Refusal::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
-        Refusal::PolicyViolation(_) => ErrorCode::POLICY_VIOLATION,
+        Refusal::PolicyViolation(_) | Refusal::TooMuchAtOnce(_) => ErrorCode::POLICY_VIOLATION,
     }
 }

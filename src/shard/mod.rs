@@ -644,14 +644,20 @@ fn effective(
     let brokers_same = old.is_some_and(|old| {
         old.broker_configs == image.broker_configs && old.cluster_configs == image.cluster_configs
     });
+    // Topics without configs of their own all have the same ones.
+    let mut plain: Option<Arc<TopicConfig>> = None;
     let configs = image.topics.iter().map(|topic| {
         let same = brokers_same
             && old
                 .and_then(|old| old.topic_by_id(topic.id))
                 .is_some_and(|old| old.configs == topic.configs);
         let config = before.get(&topic.id).filter(|_| same).cloned();
-        let config =
-            config.unwrap_or_else(|| Arc::new(TopicConfig::resolve(topic, image, statics)));
+        let resolve = || Arc::new(TopicConfig::resolve(topic, image, statics));
+        let config = match config {
+            Some(config) => config,
+            None if topic.configs.is_empty() => plain.get_or_insert_with(resolve).clone(),
+            None => resolve(),
+        };
         (topic.id, config)
     });
     configs.collect()
