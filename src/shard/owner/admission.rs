@@ -116,8 +116,7 @@ impl Owner {
         let waiting = Waiting { part, acks, item, size };
         self.admission.queues.entry(at).or_default().push_back(waiting);
         if !queued {
-            let places =
-                if heavy { &mut self.admission.heavy } else { &mut self.admission.fresh };
+            let places = if heavy { &mut self.admission.heavy } else { &mut self.admission.fresh };
             places.push_back(at);
             self.inspections.wait(now.instant);
         }
@@ -147,9 +146,7 @@ impl Owner {
             Place::Later => Ok(Verdict::Later),
             Place::Background => Ok(Verdict::Heavy),
             Place::Here { bytes_max } => match conform(item, bytes_max) {
-                Err(refusal) if inspection::is_too_large_here(&refusal) => {
-                    Ok(Verdict::Heavy)
-                }
+                Err(refusal) if inspection::is_too_large_here(&refusal) => Ok(Verdict::Heavy),
                 other => other.map(Verdict::Ready),
             },
         }

@@ -24,15 +24,17 @@ use crate::limits::{
 use crate::shard::outbox::Outbox;
 use crate::time::{Instant, Now, Timestamp};
 
+use super::Owner;
 use super::admission::Admission;
 use super::offsets::Lookups;
-use super::Owner;
 
 /// What a byte of compressed input costs beside the output: tables and windows are set up anew as
 /// often as the input says.
 const COMPRESSED_BYTE_COST: usize = 16;
 /// Output of a compressed batch beyond this multiple of it is not waited for within the turn.
 const EXPANSION_AT_ONCE_MAX: usize = 32;
+/// But so much is, in bytes.
+const EXPANDED_AT_ONCE_MIN: usize = 32 * 1024;
 /// Packing is so much slower than unpacking and walking.
 const PACKING_COST: usize = 16;
 
@@ -153,7 +155,8 @@ impl Inspections {
     pub(super) fn place(&mut self, batch: &[u8], compressed: bool, packing: bool) -> Place {
         let most = INSPECTED_AT_ONCE_BYTES_MAX / if packing { PACKING_COST } else { 1 };
         let bytes_max = if compressed {
-            most.min(batch.len().saturating_mul(EXPANSION_AT_ONCE_MAX))
+            let likely = batch.len().saturating_mul(EXPANSION_AT_ONCE_MAX);
+            most.min(likely.max(EXPANDED_AT_ONCE_MIN))
         } else {
             batch.len()
         };
@@ -248,9 +251,7 @@ pub(super) fn conform(
     let compression = header.compression().map_err(ProduceRefusal::Batch)?;
     let append_time = config.message_timestamp_type == catalog::TimestampType::LogAppendTime;
     let newest = header.max_timestamp;
-    if !append_time
-        && newest.0.saturating_sub(now.0) > ms(config.message_timestamp_after_max_ms)
-    {
+    if !append_time && newest.0.saturating_sub(now.0) > ms(config.message_timestamp_after_max_ms) {
         return Err(ProduceRefusal::Timestamp { timestamp: newest });
     }
     if let Some((wanted, level)) = wanted_codec(config)

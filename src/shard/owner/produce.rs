@@ -114,11 +114,7 @@ impl Owner {
         }
     }
 
-    fn append(
-        &mut self,
-        pending: &mut Pending,
-        now: Now,
-    ) -> Result<Appended, ProduceRefusal> {
+    fn append(&mut self, pending: &mut Pending, now: Now) -> Result<Appended, ProduceRefusal> {
         let at = pending.item.at;
         let full = self.writer.disk_is_full() && self.tail_bytes > 2 * self.options.tail_bytes_max;
         let partition = self

@@ -35,7 +35,9 @@ use super::finished::Finished;
 use super::segment_files::{self, SegmentFiles, SegmentKey};
 use super::sys::{self, Reading};
 use crate::ids::{Incarnation, ShardId, TopicPartition};
-use crate::shard::engine::{DiskError, Engine, FileJob, FileOutcome, FileRange, FileWork, Inspected, JobId};
+use crate::shard::engine::{
+    DiskError, Engine, FileJob, FileOutcome, FileRange, FileWork, Inspected, JobId,
+};
 use crate::time::Now;
 
 /// Jobs of one directory that run in one go on a background thread.
