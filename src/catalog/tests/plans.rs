@@ -238,7 +238,7 @@ fn one_request_creates_so_much_and_no_more() {
     assert!(outcomes[REQUEST_TOPICS_MAX..].iter().all(refused));
     // Those that look alike share their description.
     let configs = |at: usize| outcomes[at].as_ref().unwrap().configs.clone();
-    assert!(std::sync::Arc::ptr_eq(&configs(0), &configs(REQUEST_TOPICS_MAX - 1)));
+    assert!(Arc::ptr_eq(&configs(0), &configs(REQUEST_TOPICS_MAX - 1)));
 
     let most = REQUEST_PARTITIONS_MAX as i32;
     let outcomes = plan(&[named("a", most - 1), named("b", 2), named("c", 1), named("d", 1)]);
