@@ -13,12 +13,34 @@ pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 pub const TOPIC_PARTITIONS_MAX: i32 = 100_000;
 /// Most partitions one broker holds.
 pub const BROKER_PARTITIONS_MAX: usize = 200_000;
+/// Most topics that one request creates. The catalog is changed in one go, and every topic of a
+/// reply is described in full.
+pub const REQUEST_TOPICS_MAX: usize = 2000;
+/// Most partitions that one request creates (Kafka's `MAX_PARTITIONS_PER_BATCH`).
+pub const REQUEST_PARTITIONS_MAX: usize = 10_000;
+/// Most changes of the catalog that wait for those before them.
+pub const CONTROLLER_QUEUE_MAX: usize = 1000;
+/// Most bytes that they take together; a single one may be larger.
+pub const CONTROLLER_QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// Smallest and largest number of shards.
 pub const SHARDS_MAX: u16 = 1024;
 /// Most unknown or known tagged fields read from one structure.
 pub const TAGGED_FIELDS_MAX: u32 = 1024;
 /// Most bytes one record batch may decompress to where the broker has to look inside.
 pub const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most bytes a batch may decompress to where a shard looks inside without a background thread; more
+/// than a millisecond of its time is never one client's.
+pub const INSPECTED_AT_ONCE_BYTES_MAX: usize = 256 * 1024;
+/// Largest compressed batch that a shard looks into itself: decoders can be made to work hard for
+/// every byte they take in, too.
+pub const INSPECTED_AT_ONCE_COMPRESSED_MAX: usize = 64 * 1024;
+/// How much looking into batches one turn of a shard does, in bytes that would take as long to walk
+/// over. What is left over waits for the next turn.
+pub const INSPECTION_WORK_PER_TURN: usize = 4 * 1024 * 1024;
+/// Most bytes of batches that wait to be looked into, per shard. More are refused for now.
+pub const INSPECTION_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Most records of one batch that its producer is told the faults of.
+pub const RECORD_ERRORS_MAX: usize = 1000;
 /// Batches remembered per idempotent producer and partition for deduplication (KIP-98; Kafka's
 /// `NUM_BATCHES_TO_RETAIN`).
 pub const PRODUCER_BATCHES_RETAINED: usize = 5;
@@ -59,12 +81,26 @@ pub const JOURNAL_DEPTH: usize = 4;
 pub const CONNECTION_REQUESTS_MAX: usize = 128;
 /// Fetch sessions kept per shard (`max.incremental.fetch.session.cache.slots`, Kafka's default).
 pub const FETCH_SESSIONS_MAX: usize = 1000;
+/// Partitions that all fetch sessions of a shard remember together, some 300 bytes each. Beyond it
+/// consumers are served without a session.
+pub const FETCH_SESSION_PARTITIONS_MAX: usize = 100_000;
+/// How much waking of long polls one turn of a shard does, in partitions read again. The rest is
+/// woken in the next turn.
+pub const WAKE_WORK_PER_TURN: usize = 4096;
+/// What a wake costs beside its partitions, in the same unit: mostly the sending of a reply.
+pub const WAKE_COST: usize = 64;
 
 const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < REQUEST_BYTES_MAX);
+const _: () = assert!(INSPECTED_AT_ONCE_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
+const _: () = assert!(INSPECTED_AT_ONCE_BYTES_MAX < INSPECTION_WORK_PER_TURN);
+const _: () = assert!(BATCH_BYTES_MAX_DEFAULT < INSPECTION_WORK_PER_TURN);
+const _: () = assert!(REQUEST_BYTES_MAX > INSPECTION_QUEUE_BYTES_MAX);
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));
 const _: () = assert!(JOURNAL_GROUP_BYTES_MAX > BATCH_BYTES_MAX_DEFAULT + JOURNAL_BLOCK_BYTES);
 const _: () = assert!(JOURNAL_LARGE_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK_BYTES));
 const _: () = assert!(JOURNAL_LARGE_GROUP_BYTES_MAX > REQUEST_BYTES_MAX + JOURNAL_BLOCK_BYTES);
 const _: () = assert!(journal_batch_bytes_max(JOURNAL_FILE_BYTES) >= 32 * 1024 * 1024);
 const _: () = assert!(JOURNAL_FILE_BYTES >= 8 * JOURNAL_GROUP_BYTES_MAX as u64);
+const _: () = assert!(REQUEST_PARTITIONS_MAX <= BROKER_PARTITIONS_MAX);
 const _: () = assert!(JOURNAL_DEPTH >= 1);
+const _: () = assert!(WAKE_COST < WAKE_WORK_PER_TURN);

@@ -225,14 +225,18 @@ impl Fetch {
         if self.missing > 0 {
             return None;
         }
-        if self.last_round || now >= self.deadline || self.is_enough() {
+        let missing = self.missing_bytes();
+        if self.last_round || now >= self.deadline || missing == 0 {
             return Some(Next::Reply(self.respond(sessions)));
         }
         let watched = self.partitions.iter().filter_map(|wanted| match &wanted.state {
             State::Known { at, result: Some(Ok(fetched)) } => Some((*at, fetched.high_watermark)),
             _ => None,
         });
-        Some(Next::Watch { partitions: watched.collect(), deadline: self.deadline })
+        let partitions: Vec<_> = watched.collect();
+        // As many bytes as are missing cannot come without one of the partitions getting its share.
+        let bytes = missing.div_ceil(partitions.len().max(1));
+        Some(Next::Watch { partitions, bytes, deadline: self.deadline })
     }
 
     /// Something moved, or the wait is over: reads again.
@@ -247,22 +251,29 @@ impl Fetch {
         self.missing > 0
     }
 
-    fn is_enough(&self) -> bool {
+    /// How many partitions a round reads.
+    #[must_use]
+    pub fn partition_count(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// What has to come before the answer is worth giving; nothing if it is.
+    fn missing_bytes(&self) -> usize {
         let mut size = 0;
         for wanted in &self.partitions {
             match &wanted.state {
-                State::Refused(_) if !wanted.partition.told_error => return true,
-                State::Known { result: Some(Err(_)), .. } => return true,
+                State::Refused(_) if !wanted.partition.told_error => return 0,
+                State::Known { result: Some(Err(_)), .. } => return 0,
                 State::Known { result: Some(Ok(fetched)), .. } => {
                     if fetched.diverging.is_some() {
-                        return true;
+                        return 0;
                     }
                     size += fetched.size;
                 }
                 _ => {}
             }
         }
-        size >= self.bytes_min
+        self.bytes_min.saturating_sub(size)
     }
 
     fn respond(&mut self, sessions: &mut SessionCache) -> Reply {

@@ -7,6 +7,8 @@
 //! ids it is INVALID_REQUEST, which a transactional producer reports at once instead of asking for
 //! ever.
 
+use std::collections::BTreeSet;
+
 use crate::wire::error_code::ErrorCode;
 use crate::wire::find_coordinator::{Coordinator, FindCoordinatorRequest, FindCoordinatorResponse};
 use crate::wire::message::Message;
@@ -28,9 +30,10 @@ pub(super) fn answer(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
     };
     let error_code = error.code();
     let response = if asked.version >= 4 {
-        let coordinators: Vec<_> = request
-            .coordinator_keys
-            .iter()
+        // A key asked for a thousand times must not be answered a thousand times.
+        let keys: BTreeSet<&str> = request.coordinator_keys.iter().collect();
+        let coordinators: Vec<_> = keys
+            .into_iter()
             .map(|key| Coordinator {
                 key,
                 node_id: -1,

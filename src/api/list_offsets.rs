@@ -7,7 +7,7 @@
 //! Isolation makes no difference while there are no transactions: the last stable offset is the
 //! high watermark.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ids::{LeaderEpoch, PartitionId, ShardId, TopicPartition};
 use crate::time::Timestamp;
@@ -36,6 +36,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     let request = ListOffsetsRequest::decode_from(body, asked.version)?;
     let mut pending = ListOffsets { asked, topics: Vec::new(), results: Vec::new(), missing: 0 };
     let mut items: BTreeMap<ShardId, Vec<OffsetsItem>> = BTreeMap::new();
+    let twice = asked_twice(&request);
     for topic in request.topics.iter() {
         let known = context.image.topic(topic.name);
         let mut indexes = Vec::with_capacity(topic.partitions.len());
@@ -43,7 +44,9 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             indexes.push(wanted.partition_index);
             let partition = PartitionId(wanted.partition_index);
             let known = known.filter(|topic| topic.partition(partition).is_some());
+            let again = twice.contains(&(topic.name, wanted.partition_index));
             let result = match (known, query(wanted.timestamp, asked.version)) {
+                _ if again => Some(Err(ErrorCode::INVALID_REQUEST)),
                 (None, _) => Some(Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION)),
                 (_, None) => Some(Err(ErrorCode::UNSUPPORTED_VERSION)),
                 (Some(known), Some(query)) => {
@@ -70,6 +73,21 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     let questions = items.into_iter().map(|(shard, items)| (shard, Question::Offsets(items)));
     let questions = questions.collect();
     Ok(Next::Ask { pending: Pending::ListOffsets(pending), questions, silent: false })
+}
+
+/// Partitions that stand in the request more than once: Kafka refuses them all.
+fn asked_twice<'a>(request: &ListOffsetsRequest<'a>) -> BTreeSet<(&'a str, i32)> {
+    let mut once = BTreeSet::new();
+    let mut twice = BTreeSet::new();
+    for topic in request.topics.iter() {
+        for wanted in topic.partitions.iter() {
+            let partition = (topic.name, wanted.partition_index);
+            if !once.insert(partition) {
+                twice.insert(partition);
+            }
+        }
+    }
+    twice
 }
 
 fn query(timestamp: i64, version: i16) -> Option<OffsetQuery> {

@@ -9,10 +9,10 @@
 //! `auto.create.topics.enable` allow it. The reply waits for the creation, so that no client has to
 //! ask twice; Kafka answers LEADER_NOT_AVAILABLE or UNKNOWN_TOPIC_OR_PARTITION first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::command::{Command, CommandOutcome};
-use crate::catalog::{Topic, TopicCreation, invalid_topic_name};
+use crate::catalog::{Refusal, Topic, TopicCreation, invalid_topic_name};
 use crate::ids::TopicId;
 use crate::wire::array::Array;
 use crate::wire::error_code::ErrorCode;
@@ -39,7 +39,7 @@ pub struct Metadata {
     /// Names in the command that creates them, in its order.
     commanded: Vec<String>,
     /// Why a topic could not be created.
-    refused: Vec<(String, ErrorCode)>,
+    refused: BTreeMap<String, ErrorCode>,
 }
 
 /// A set, as in Kafka: a name asked for a thousand times must not be answered a thousand times.
@@ -71,7 +71,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
         topic_operations: request.include_topic_authorized_operations,
         wanted,
         commanded: Vec::new(),
-        refused: Vec::new(),
+        refused: BTreeMap::new(),
     };
     let may_create = context.auto_create
         && (asked.version < 4 || request.allow_auto_topic_creation)
@@ -119,23 +119,22 @@ fn refused(asked: Asked, request: &MetadataRequest<'_>) -> Reply {
 impl Metadata {
     /// The topics are there now, or could not be created.
     pub fn on_outcome(&mut self, outcome: CommandOutcome, context: &Context<'_>) -> Next {
-        match outcome {
-            CommandOutcome::TopicsCreated(outcomes) => {
-                let names = self.wanted.iter().flatten().filter_map(|wanted| match wanted {
-                    Wanted::Name(name) if context.image.topic(name).is_none() => Some(name),
-                    _ => None,
-                });
-                // Another client may have created it meanwhile, which is just as well.
-                let refusals = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
-                let refused = names.cloned().zip(refusals.map(catalog_error)).collect::<Vec<_>>();
-                self.refused = refused;
-            }
+        let names = std::mem::take(&mut self.commanded).into_iter();
+        self.refused = match outcome {
+            // Another client may have created it meanwhile, which is just as well.
+            CommandOutcome::TopicsCreated(outcomes) => names
+                .zip(outcomes)
+                .filter_map(|(name, outcome)| Some((name, error_of(&outcome.err()?))))
+                .collect(),
             CommandOutcome::NotStored => {
-                let names = std::mem::take(&mut self.commanded).into_iter();
-                self.refused = names.map(|name| (name, ErrorCode::KAFKA_STORAGE_ERROR)).collect();
+                names.map(|name| (name, ErrorCode::KAFKA_STORAGE_ERROR)).collect()
+            }
+            // Clients ask again.
+            CommandOutcome::Busy => {
+                names.map(|name| (name, ErrorCode::LEADER_NOT_AVAILABLE)).collect()
             }
             other => panic!("not an outcome of CreateTopics: {other:?}"),
-        }
+        };
         Next::Reply(self.reply(context))
     }
 
@@ -216,9 +215,8 @@ impl Metadata {
     }
 
     fn unknown<'t>(&self, name: &'t str) -> MetadataResponseTopic<'t> {
-        let refused = self.refused.iter().find(|(refused, _)| refused == name);
-        let error = match refused {
-            Some((_, error)) => *error,
+        let error = match self.refused.get(name) {
+            Some(error) => *error,
             None if invalid_topic_name(name).is_some() => ErrorCode::INVALID_TOPIC_EXCEPTION,
             None => ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
         };
@@ -228,5 +226,14 @@ impl Metadata {
             topic_authorized_operations: operations::on_topic(self.topic_operations),
             ..Default::default()
         }
+    }
+}
+
+/// Why a topic was not created by the way.
+fn error_of(refusal: &Refusal) -> ErrorCode {
+    match refusal {
+        // Clients ask again, and then it is this one's turn.
+        Refusal::TooMuchAtOnce(_) => ErrorCode::LEADER_NOT_AVAILABLE,
+        other => catalog_error(other),
     }
 }

@@ -98,11 +98,14 @@ pub enum Next {
         /// Takes it.
         pending: Pending,
     },
-    /// Nothing to say yet: wait until one of these moves past what was seen of it, or until the
-    /// deadline, then ask again.
+    /// Too little to say yet: wait until one of these moves far enough past what was seen of it, or
+    /// until the deadline, then ask again.
     Watch {
         /// Partition and high watermark seen.
         partitions: Vec<(TopicPartition, Offset)>,
+        /// New bytes that one of them must have: before that, all of them together cannot have
+        /// what is missing.
+        bytes: usize,
         /// When the wait is over.
         deadline: Instant,
     },
@@ -251,6 +254,6 @@ fn catalog_error(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidReplicaAssignment(_) => ErrorCode::INVALID_REPLICA_ASSIGNMENT,
         Refusal::InvalidConfig(_) => ErrorCode::INVALID_CONFIG,
         Refusal::InvalidRequest(_) => ErrorCode::INVALID_REQUEST,
-        Refusal::PolicyViolation(_) => ErrorCode::POLICY_VIOLATION,
+        Refusal::PolicyViolation(_) | Refusal::TooMuchAtOnce(_) => ErrorCode::POLICY_VIOLATION,
     }
 }

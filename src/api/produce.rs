@@ -284,6 +284,8 @@ fn refused(refusal: &ProduceRefusal) -> PartitionResult {
         ProduceRefusal::NotEnoughReplicas => (ErrorCode::NOT_ENOUGH_REPLICAS, None, Vec::new()),
         ProduceRefusal::NotAllowed => (ErrorCode::INVALID_TXN_STATE, None, Vec::new()),
         ProduceRefusal::Storage => (ErrorCode::KAFKA_STORAGE_ERROR, None, Vec::new()),
+        // Every client tries again.
+        ProduceRefusal::Busy => (ErrorCode::REQUEST_TIMED_OUT, None, Vec::new()),
     };
     PartitionResult { error, produced: None, message, records }
 }

@@ -182,6 +182,8 @@ pub enum ProduceRefusal {
     NotAllowed,
     /// No space to store it.
     Storage,
+    /// Too much waits to be looked into already; the same batch may be taken later.
+    Busy,
 }
 
 /// An appended batch.

@@ -113,6 +113,14 @@ impl Session {
         self.next_place += 1;
     }
 
+    /// How many partitions it would have with these besides.
+    fn count_with(&self, partitions: &[SessionPartition]) -> usize {
+        let known = |partition: &&SessionPartition| {
+            !self.places.contains_key(&(partition.topic.clone(), partition.partition))
+        };
+        self.places.len() + partitions.iter().filter(known).count()
+    }
+
     fn forget(&mut self, key: &(FetchTopic, PartitionId)) {
         if let Some(place) = self.places.remove(key) {
             self.order.remove(&place);
@@ -129,15 +137,31 @@ impl Session {
 pub struct SessionCache {
     sessions: BTreeMap<SessionId, Session>,
     slots: usize,
+    /// Partitions of all sessions together, and how many there may be.
+    partition_count: usize,
+    partitions_max: usize,
     shard: ShardId,
     next_number: u32,
 }
 
 impl SessionCache {
-    /// At most `slots` sessions at once.
+    /// At most `slots` sessions at once, of at most `partitions_max` partitions together.
     #[must_use]
-    pub fn new(shard: ShardId, slots: usize) -> SessionCache {
-        SessionCache { sessions: BTreeMap::new(), slots, shard, next_number: 1 }
+    pub fn new(shard: ShardId, slots: usize, partitions_max: usize) -> SessionCache {
+        SessionCache {
+            sessions: BTreeMap::new(),
+            slots,
+            partition_count: 0,
+            partitions_max,
+            shard,
+            next_number: 1,
+        }
+    }
+
+    fn remove(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.remove(&id) {
+            self.partition_count -= session.places.len();
+        }
     }
 
     /// How many sessions are open.
@@ -157,11 +181,11 @@ impl SessionCache {
         let id = SessionId(request.session_id);
         match (request.session_id, request.epoch) {
             (_, -1) => {
-                self.sessions.remove(&id);
+                self.remove(id);
                 Ok(Opened { session: None, incremental: false, partitions: request.partitions })
             }
             (_, 0) => {
-                self.sessions.remove(&id);
+                self.remove(id);
                 Ok(self.create(request, now))
             }
             (_, epoch) => {
@@ -172,6 +196,13 @@ impl SessionCache {
                 if request.uses_topic_ids != session.uses_topic_ids {
                     return Err(EpochRefusal::TopicIdMismatch);
                 }
+                let before = session.places.len();
+                let grown = session.count_with(&request.partitions) - before;
+                if grown > 0 && self.partition_count + grown > self.partitions_max {
+                    // The consumer starts anew, and is then served without a session.
+                    self.remove(id);
+                    return Err(EpochRefusal::UnknownSession);
+                }
                 session.next_epoch = epoch.checked_add(1).unwrap_or(1);
                 session.last_used = now;
                 for partition in request.partitions {
@@ -180,6 +211,7 @@ impl SessionCache {
                 for key in &request.forgotten {
                     session.forget(key);
                 }
+                self.partition_count = self.partition_count - before + session.places.len();
                 if session.order.is_empty() {
                     // Kafka closes a session that has nothing left to read.
                     self.sessions.remove(&id);
@@ -192,7 +224,7 @@ impl SessionCache {
     }
 
     fn create(&mut self, request: SessionRequest, now: Instant) -> Opened {
-        if request.partitions.is_empty() || !self.make_room(now) {
+        if request.partitions.is_empty() || !self.make_room(request.partitions.len(), now) {
             return Opened { session: None, incremental: false, partitions: request.partitions };
         }
         // The shard is part of the id, so that a consumer which reconnects to another shard is told
@@ -213,22 +245,26 @@ impl SessionCache {
             session.put(partition);
         }
         let partitions = session.read_list();
+        self.partition_count += session.places.len();
         self.sessions.insert(id, session);
         Opened { session: Some(id), incremental: false, partitions }
     }
 
-    fn make_room(&mut self, now: Instant) -> bool {
-        if self.sessions.len() < self.slots {
-            return true;
+    /// Makes room for one session of so many partitions, by way of sessions that are not used.
+    fn make_room(&mut self, count: usize, now: Instant) -> bool {
+        if count > self.partitions_max {
+            return false;
         }
-        let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used);
-        match oldest.map(|(id, session)| (*id, session.last_used)) {
-            Some((id, used)) if now.since(used) >= EVICTION_IDLE_MIN => {
-                self.sessions.remove(&id);
-                true
+        while self.sessions.len() >= self.slots
+            || self.partition_count + count > self.partitions_max
+        {
+            let oldest = self.sessions.iter().min_by_key(|(_, session)| session.last_used);
+            match oldest.map(|(id, session)| (*id, session.last_used)) {
+                Some((id, used)) if now.since(used) >= EVICTION_IDLE_MIN => self.remove(id),
+                _ => return false,
             }
-            _ => false,
         }
+        true
     }
 
     /// Remembers what an answer told about one partition of a session. `with_data` sends the
@@ -295,7 +331,7 @@ mod tests {
 
     #[test]
     fn a_session_remembers_partitions_and_counts_epochs() {
-        let mut cache = SessionCache::new(ShardId(3), 10);
+        let mut cache = SessionCache::new(ShardId(3), 10, 100);
         let now = Instant(0);
         let opened = cache.open(request(0, 0, vec![partition(0, 5), partition(1, 6)]), now);
         let opened = opened.expect("full request");
@@ -313,7 +349,7 @@ mod tests {
 
     #[test]
     fn forgotten_partitions_are_not_read_and_an_empty_session_closes() {
-        let mut cache = SessionCache::new(ShardId(0), 10);
+        let mut cache = SessionCache::new(ShardId(0), 10, 100);
         let now = Instant(0);
         let opened = cache.open(request(0, 0, vec![partition(0, 5)]), now).expect("full");
         let id = opened.session.expect("slot").0;
@@ -326,7 +362,7 @@ mod tests {
 
     #[test]
     fn a_partition_with_data_goes_to_the_end_and_keeps_what_it_was_told() {
-        let mut cache = SessionCache::new(ShardId(0), 10);
+        let mut cache = SessionCache::new(ShardId(0), 10, 100);
         let now = Instant(0);
         let full = request(0, 0, vec![partition(0, 5), partition(1, 6), partition(2, 7)]);
         let id = cache.open(full, now).expect("full").session.expect("slot");
@@ -339,7 +375,7 @@ mod tests {
 
     #[test]
     fn a_full_cache_serves_without_a_session_until_one_is_idle() {
-        let mut cache = SessionCache::new(ShardId(0), 1);
+        let mut cache = SessionCache::new(ShardId(0), 1, 100);
         let first = cache.open(request(0, 0, vec![partition(0, 5)]), Instant(0)).expect("full");
         assert!(first.session.is_some());
         let second = cache.open(request(0, 0, vec![partition(0, 5)]), Instant(1)).expect("full");
@@ -351,8 +387,51 @@ mod tests {
     }
 
     #[test]
+    fn partitions_of_all_sessions_are_bounded() {
+        let mut cache = SessionCache::new(ShardId(0), 10, 3);
+        let three = || (0..3).map(|index| partition(index, 0)).collect::<Vec<_>>();
+        let four = (0..4).map(|index| partition(index, 0)).collect();
+        assert_eq!(cache.open(request(0, 0, four), Instant(0)).expect("full").session, None);
+        let two = vec![partition(0, 0), partition(1, 0)];
+        let first = cache.open(request(0, 0, two), Instant(0)).expect("full").session;
+        let first = first.expect("room").0;
+        // A second one of two does not fit, and is served all the same.
+        let two = vec![partition(0, 0), partition(1, 0)];
+        let second = cache.open(request(0, 0, two), Instant(1)).expect("full");
+        assert_eq!((second.session, indexes(&second).len()), (None, 2));
+        // The first may grow by one, and by none that it has, but not by two.
+        assert!(cache.open(request(first, 1, three()), Instant(1)).is_ok());
+        assert_eq!(cache.partition_count, 3);
+        let more = vec![partition(3, 0)];
+        let refused = cache.open(request(first, 2, more), Instant(1));
+        assert_eq!(refused, Err(EpochRefusal::UnknownSession));
+        assert_eq!((cache.len(), cache.partition_count), (0, 0));
+        // Sessions that are not used make room, as many as it takes.
+        for index in 0..3 {
+            let one = request(0, 0, vec![partition(index, 0)]);
+            assert!(cache.open(one, Instant(2)).expect("full").session.is_some());
+        }
+        let later = Instant(2) + EVICTION_IDLE_MIN;
+        assert!(cache.open(request(0, 0, three()), later).expect("full").session.is_some());
+        assert_eq!((cache.len(), cache.partition_count), (1, 3));
+    }
+
+    #[test]
+    fn what_is_forgotten_or_closed_makes_room() {
+        let mut cache = SessionCache::new(ShardId(0), 10, 2);
+        let two = vec![partition(0, 0), partition(1, 0)];
+        let id = cache.open(request(0, 0, two), Instant(0)).expect("full").session.expect("room");
+        let mut next = request(id.0, 1, vec![]);
+        next.forgotten.push((FetchTopic::Name("t".into()), PartitionId(0)));
+        cache.open(next, Instant(0)).expect("next epoch");
+        assert_eq!(cache.partition_count, 1);
+        cache.open(request(id.0, -1, vec![]), Instant(0)).expect("final");
+        assert_eq!((cache.len(), cache.partition_count), (0, 0));
+    }
+
+    #[test]
     fn names_and_ids_do_not_mix_in_one_session() {
-        let mut cache = SessionCache::new(ShardId(0), 1);
+        let mut cache = SessionCache::new(ShardId(0), 1, 100);
         let id = cache.open(request(0, 0, vec![partition(0, 5)]), Instant(0)).expect("full");
         let mut next = request(id.session.expect("slot").0, 1, vec![]);
         next.uses_topic_ids = true;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::api::command::{Command, CommandOutcome};
 use crate::catalog::{Catalog, Image, Plan, Record, Refusal, encode_snapshot, frame};
 use crate::ids::ShardId;
+use crate::limits::{CONTROLLER_QUEUE_BYTES_MAX, CONTROLLER_QUEUE_MAX};
 use crate::stdx::prng::Prng;
 
 use super::engine::{DiskError, FileWork, JobId};
@@ -62,6 +63,8 @@ pub(super) struct Controller {
     catalog: Catalog,
     shard_count: u16,
     queue: VecDeque<(ShardId, RequestId, Command)>,
+    /// What the queue takes.
+    queue_bytes: usize,
     state: State,
     random: Prng,
     log_bytes: usize,
@@ -84,6 +87,7 @@ impl Controller {
             catalog,
             shard_count,
             queue: VecDeque::new(),
+            queue_bytes: 0,
             state: State::Idle,
             random,
             log_bytes,
@@ -107,6 +111,14 @@ impl Controller {
         command: Command,
         out: &mut Outbox,
     ) {
+        let bytes = command.bytes();
+        let full = self.queue.len() >= CONTROLLER_QUEUE_MAX
+            || (self.queue_bytes > 0 && self.queue_bytes + bytes > CONTROLLER_QUEUE_BYTES_MAX);
+        // Producer ids are asked for by shards, once each, for many clients at a time.
+        if full && !matches!(command, Command::AllocateProducerIds { .. }) {
+            return self.answer(Waiter { from, request, outcome: CommandOutcome::Busy });
+        }
+        self.queue_bytes += bytes;
         self.queue.push_back((from, request, command));
         self.proceed(out);
     }
@@ -197,6 +209,7 @@ impl Controller {
                 return;
             }
             let Some((from, request, command)) = self.queue.pop_front() else { return };
+            self.queue_bytes -= command.bytes();
             let (records, outcome) = self.plan(command);
             let waiter = Waiter { from, request, outcome };
             if records.is_empty() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+pub use super::owner::{Inspected, Inspection};
 pub use crate::api::reply::{FileRange, PartitionDirectory, Piece, Reply};
 use crate::ids::{ConnectionId, Offset, ShardId};
 use crate::journal;
@@ -211,6 +212,9 @@ pub enum FileWork {
     DeleteOldJournals,
     /// Free and total bytes of the file system below the data directory.
     Space,
+    /// No file at all: computing that would hold up the shard. Call [`Inspection::run`] on a
+    /// background thread.
+    Inspect(Inspection),
 }
 
 /// What a file job brought.
@@ -234,6 +238,8 @@ pub enum FileOutcome {
         /// In bytes.
         total: u64,
     },
+    /// What came of an inspection.
+    Inspected(Inspected),
 }
 
 /// An operation on disk failed. Values, so that the simulator can make them too.

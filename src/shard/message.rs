@@ -29,12 +29,14 @@ pub enum Message {
         /// With the index that each item had in the question.
         answers: Vec<(u32, Answer)>,
     },
-    /// Say `Wake` once the high watermark of any of these is beyond the offset beside it.
+    /// Say `Wake` once any of these has so many bytes beyond the offset beside it.
     Watch {
         /// Comes back with the wake.
         request: RequestId,
         /// Partition and the high watermark seen.
         partitions: Vec<(TopicPartition, Offset)>,
+        /// How many.
+        bytes: usize,
     },
     /// A watched partition moved.
     Wake {

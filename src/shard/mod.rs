@@ -28,6 +28,7 @@ use crate::catalog::{Catalog, Image, StaticConfigs, TopicConfig};
 use crate::fetch::SessionCache;
 use crate::ids::{ConnectionId, NodeId, ProducerId, ShardId, TopicId};
 use crate::journal;
+use crate::limits::{FETCH_SESSION_PARTITIONS_MAX, WAKE_COST, WAKE_WORK_PER_TURN};
 use crate::stdx::prng::Prng;
 use crate::time::{Instant, Now, earlier};
 
@@ -93,6 +94,10 @@ pub struct Shard {
     owner: Owner,
     controller: Option<Controller>,
     outbox: Outbox,
+    /// What waking long polls this turn may still do.
+    wake_allowance: usize,
+    /// Time of the newest event.
+    seen: Instant,
     /// Requests that wait for a producer id.
     waiting_for_ids: VecDeque<RequestId>,
     /// The request for a new block of them, if one is under way.
@@ -119,11 +124,17 @@ impl Shard {
         Shard {
             connections: Connections::new(options.connections.clone()),
             requests: Requests::default(),
-            sessions: SessionCache::new(options.owner.shard, options.fetch_sessions_max),
+            sessions: SessionCache::new(
+                options.owner.shard,
+                options.fetch_sessions_max,
+                FETCH_SESSION_PARTITIONS_MAX,
+            ),
             producer_ids: ProducerIds::default(),
             owner,
             controller,
             outbox: Outbox::default(),
+            wake_allowance: WAKE_WORK_PER_TURN,
+            seen: now.instant,
             waiting_for_ids: VecDeque::new(),
             id_block_request: None,
             applying: None,
@@ -209,7 +220,7 @@ impl Shard {
                     self.close(connection, &reason, true, now);
                 }
             }
-            Next::Watch { partitions, deadline } => {
+            Next::Watch { partitions, bytes, deadline } => {
                 self.requests.set_deadline(id, Some(deadline));
                 let count = self.options.owner.shard_count;
                 let shares = requests::by_shard(
@@ -220,9 +231,9 @@ impl Shard {
                 }
                 for (shard, partitions) in shares {
                     if shard == self.id() {
-                        self.owner.on_watch(shard, id, &partitions, &mut self.outbox);
+                        self.owner.on_watch(shard, id, &partitions, bytes, &mut self.outbox);
                     } else {
-                        self.tell(shard, Message::Watch { request: id, partitions });
+                        self.tell(shard, Message::Watch { request: id, partitions, bytes });
                     }
                 }
             }
@@ -323,6 +334,8 @@ impl Shard {
         if fetch.is_reading() {
             return;
         }
+        let cost = WAKE_COST + fetch.partition_count();
+        self.wake_allowance = self.wake_allowance.saturating_sub(cost);
         let questions = fetch.read_again(count, now.instant);
         self.requests.set_deadline(id, None);
         self.ask(id, questions, now);
@@ -408,6 +421,7 @@ impl Shard {
 
     /// Carries on until nothing that happened here causes anything more here.
     fn settle(&mut self, now: Now) {
+        self.seen = now.instant;
         self.owner.retry_stalled(now, &mut self.outbox);
         loop {
             if let Some((to, request, answers)) = self.outbox.answers.pop_front() {
@@ -416,10 +430,13 @@ impl Shard {
                 } else {
                     self.tell(to, Message::Answer { request, answers });
                 }
-            } else if let Some((to, request)) = self.outbox.wakes.pop_front() {
+            } else if self.wake_allowance > 0
+                && let Some((to, request)) = self.outbox.wakes.pop_front()
+            {
                 if to == self.id() {
                     self.read_again(request, now);
                 } else {
+                    self.wake_allowance = self.wake_allowance.saturating_sub(WAKE_COST);
                     self.tell(to, Message::Wake { request });
                 }
             } else if let Some(directive) =
@@ -524,8 +541,8 @@ impl Engine for Shard {
                 self.owner.on_question(from, request, question, now, &mut self.outbox);
             }
             Message::Answer { request, answers } => self.on_answers(request, answers, now),
-            Message::Watch { request, partitions } => {
-                self.owner.on_watch(from, request, &partitions, &mut self.outbox);
+            Message::Watch { request, partitions, bytes } => {
+                self.owner.on_watch(from, request, &partitions, bytes, &mut self.outbox);
             }
             Message::Wake { request } => self.read_again(request, now),
             Message::Unwatch { request } => self.owner.on_unwatch(from, request),
@@ -588,7 +605,9 @@ impl Engine for Shard {
     }
 
     fn on_time(&mut self, now: Now) {
-        while let Some(id) = self.requests.pop_due(now.instant) {
+        while self.wake_allowance > 0
+            && let Some(id) = self.requests.pop_due(now.instant)
+        {
             self.read_again(id, now);
         }
         for (connection, why) in self.connections.sweep(now.instant) {
@@ -606,12 +625,15 @@ impl Engine for Shard {
     }
 
     fn next_deadline(&self) -> Option<Instant> {
+        // Those that this turn had no time to wake.
+        let wakes = (!self.outbox.wakes.is_empty()).then_some(self.seen);
         let waits = earlier(self.requests.next_deadline(), self.connections.next_deadline());
-        earlier(waits, self.owner.next_deadline())
+        earlier(wakes, earlier(waits, self.owner.next_deadline()))
     }
 
     fn poll_action(&mut self) -> Option<Action<Message>> {
         if self.outbox.actions.is_empty() {
+            self.wake_allowance = WAKE_WORK_PER_TURN;
             self.owner.flush_turn(&mut self.outbox);
         }
         self.outbox.actions.pop_front()
@@ -638,14 +660,20 @@ fn effective(
     let brokers_same = old.is_some_and(|old| {
         old.broker_configs == image.broker_configs && old.cluster_configs == image.cluster_configs
     });
+    // Topics without configs of their own all have the same ones.
+    let mut plain: Option<Arc<TopicConfig>> = None;
     let configs = image.topics.iter().map(|topic| {
         let same = brokers_same
             && old
                 .and_then(|old| old.topic_by_id(topic.id))
                 .is_some_and(|old| old.configs == topic.configs);
         let config = before.get(&topic.id).filter(|_| same).cloned();
-        let config =
-            config.unwrap_or_else(|| Arc::new(TopicConfig::resolve(topic, image, statics)));
+        let resolve = || Arc::new(TopicConfig::resolve(topic, image, statics));
+        let config = match config {
+            Some(config) => config,
+            None if topic.configs.is_empty() => plain.get_or_insert_with(resolve).clone(),
+            None => resolve(),
+        };
         (topic.id, config)
     });
     configs.collect()

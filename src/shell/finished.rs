@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::disk::{DirectoryBatch, JournalFileFilled, JournalFileMade, ReadDone};
 use super::segment_files::SegmentKey;
 use crate::ids::ConnectionId;
+use crate::shard::engine::{Inspected, JobId};
 
 /// A result of background work.
 pub(super) enum Finished {
@@ -27,4 +28,6 @@ pub(super) enum Finished {
     JournalFilled(JournalFileFilled),
     /// A read ended.
     Read(ReadDone),
+    /// A batch was looked into.
+    Inspected(JobId, Box<Inspected>),
 }

@@ -257,6 +257,7 @@ impl<E: Engine> Shard<E> {
                 }
                 Finished::Files(batch) => self.disk.on_batch(*batch, &self.background),
                 Finished::Read(done) => self.disk.on_read(done, &mut self.files, now),
+                Finished::Inspected(job, inspected) => self.disk.on_inspected(job, *inspected),
                 Finished::JournalFile(made) => self.journal.on_made(made),
                 Finished::JournalFilled(filled) => {
                     self.journal.on_filled(filled, &mut self.ring, &self.background);

@@ -7,7 +7,8 @@ import time
 
 import batches
 import wire
-from client import (Client, Closed, Reader, api_versions_payload, create_topic, delete_topic, metadata, produce)
+from client import (Client, Closed, Reader, api_versions_payload, create_topic, delete_topic, list_offset,
+                    metadata, produce)
 from rig import MIB, check
 
 
@@ -263,16 +264,68 @@ def long_polls(rig):
     return "12,000 polls"
 
 
+def crowd(rig):
+    """Fetches that all wait for the canary's partition, for its next byte or for far more than it will get: every
+    append wakes only those who have waited for no more, and nobody else waits for all of them."""
+    clients = rig.connect_many(100)
+    waiting = [(1, 50), (1 << 30, 50)]
+    for client in clients:
+        error, end = list_offset(client, "canary", -1)
+        check(error == 0, "ListOffsets gives error %d" % error)
+        for bytes_min, count in waiting:
+            wanted = {"partition": 0, "fetch_offset": end, "partition_max_bytes": 1}
+            client.send(wire.frame(wire.request(1, 4, 1, max_wait_ms=5_000, min_bytes=bytes_min, max_bytes=1000, topics=[
+                {"topic": "canary", "partitions": [wanted]}])) * count)
+    answered = 0
+    for client in clients:
+        for _ in range(sum(count for _, count in waiting)):
+            client.receive()
+            answered += 1
+        client.close()
+    return "%d answers" % answered
+
+
+def many_changes(rig):
+    """Many clients change the catalog at once, faster than it can be: each change is made, or refused for now."""
+    codes = {}
+    clients = rig.connect_many(60)
+    for number, client in enumerate(clients):
+        for turn in range(30):
+            topics = [{"name": "change-%d-%d" % (number, turn), "num_partitions": 1, "replication_factor": 1,
+                       "assignments": [], "configs": []}]
+            client.send(wire.frame(wire.request(19, 2, turn, topics=topics, timeout_ms=30000, validate_only=False)))
+    for client in clients:
+        for _ in range(30):
+            reply = Reader(client.receive()[4:])
+            reply.i32()
+            for _, error, _ in reply.many(lambda: (reply.string(), reply.i16(), reply.string())):
+                codes[error] = codes.get(error, 0) + 1
+        client.close()
+    check(set(codes) <= {0, 7}, "errors %s" % codes)
+    check(codes.get(0, 0) >= 100, "only %s" % codes)
+    return "%d made, %d refused for now" % (codes.get(0, 0), codes.get(7, 0))
+
+
+def add_partitions(client, name, count):
+    """The error code."""
+    reply = client.ask(37, 0, topics=[{"name": name, "count": count, "assignments": None}], timeout_ms=60000)
+    reply.i32()
+    return reply.many(lambda: (reply.string(), reply.i16(), reply.string()))[0][1]
+
+
 def partitions(rig):
     with rig.connect(timeout=120) as client:
         # Too many is against this broker's policy, as in Kafka's controller; none or fewer is nonsense.
-        for count, expected in ((100_001, 44), (2147483647, 44), (-2, 37), (0, 37), (-2147483648, 37)):
+        for count, expected in ((10_001, 44), (100_001, 44), (2147483647, 44), (-2, 37), (0, 37), (-2147483648, 37)):
             error = create_topic(client, "too-many", count)
             check(error == expected, "%d partitions: error %d, expected %d" % (count, error, expected))
         count = 100_000 if rig.deep else 10_000
         before = rig.broker.resident()
         started = time.monotonic()
-        error = create_topic(client, "many", count)
+        # One request may ask for 10,000 of them, as with Kafka.
+        error = create_topic(client, "many", 10_000)
+        for more in range(20_000, count + 1, 10_000):
+            error = error or add_partitions(client, "many", more)
         seconds = time.monotonic() - started
         check(error == 0, "%d partitions: error %d" % (count, error))
         each = (rig.broker.resident() - before) / 1024 / count

@@ -39,6 +39,7 @@ pub(crate) fn directory_of(work: &FileWork) -> Directory {
         }
         FileWork::DeleteOldJournals => Directory::Journal,
         FileWork::Space => Directory::FileSystem,
+        FileWork::Inspect(_) => panic!("an inspection is of no directory"),
     }
 }
 
@@ -163,6 +164,9 @@ impl Files {
             FileWork::Space => {
                 let free = if disk.full { 0 } else { 1 << 40 };
                 return Ok(FileOutcome::Space { free, total: 1 << 40 });
+            }
+            FileWork::Inspect(inspection) => {
+                return Ok(FileOutcome::Inspected(inspection.run()));
             }
         }
         Ok(FileOutcome::Done)

@@ -956,9 +956,10 @@ impl World {
             FileWork::WriteCatalogSnapshot { .. } => "catalog snapshots",
             FileWork::DeleteOldJournals => "old journals are dropped",
             FileWork::Space => "space is asked for",
+            FileWork::Inspect(_) => "batches are looked into",
         });
         let Some(process) = &mut self.process else { return };
-        if let FileWork::Read { .. } = job.work {
+        if let FileWork::Read { .. } | FileWork::Inspect(_) = job.work {
             let id = process.operation();
             process.reads.insert(id, (shard, job));
             return self.after(self.options.file_delay, Event::Read(generation, id));

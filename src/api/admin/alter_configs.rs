@@ -16,6 +16,7 @@ use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
 use super::Admin;
+use super::refused::Refused;
 use super::resource::{ResourceType, Resources, alterable, named_twice, occurrences};
 
 /// Configs being replaced.
@@ -62,8 +63,9 @@ pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
 impl AlterConfigs {
     pub(super) fn on_outcome(&mut self, outcome: CommandOutcome) -> Reply {
         self.resources.resolve(match outcome {
-            CommandOutcome::ConfigsAltered(outcomes) => Some(outcomes),
-            CommandOutcome::NotStored => None,
+            CommandOutcome::ConfigsAltered(outcomes) => Ok(outcomes),
+            CommandOutcome::NotStored => Err(Refused::not_stored()),
+            CommandOutcome::Busy => Err(Refused::busy(self.asked.version, None)),
             other => panic!("not an outcome of AlterConfigs: {other:?}"),
         });
         self.reply()

@@ -56,8 +56,9 @@ pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
 impl CreatePartitions {
     pub(super) fn on_outcome(&self, outcome: CommandOutcome) -> Reply {
         let outcomes = match outcome {
-            CommandOutcome::PartitionsCreated(outcomes) => Some(outcomes),
-            CommandOutcome::NotStored => None,
+            CommandOutcome::PartitionsCreated(outcomes) => Ok(outcomes),
+            CommandOutcome::NotStored => Err(Refused::not_stored()),
+            CommandOutcome::Busy => Err(Refused::busy(self.asked.version, Some(3))),
             other => panic!("not an outcome of CreatePartitions: {other:?}"),
         };
         self.reply(&results(outcomes, self.names.len()))

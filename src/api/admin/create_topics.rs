@@ -66,8 +66,9 @@ pub(super) fn begin(asked: Asked, body: &[u8]) -> Result<Next, DecodeError> {
 impl CreateTopics {
     pub(super) fn on_outcome(&self, outcome: CommandOutcome) -> Reply {
         let outcomes = match outcome {
-            CommandOutcome::TopicsCreated(outcomes) => Some(outcomes),
-            CommandOutcome::NotStored => None,
+            CommandOutcome::TopicsCreated(outcomes) => Ok(outcomes),
+            CommandOutcome::NotStored => Err(Refused::not_stored()),
+            CommandOutcome::Busy => Err(Refused::busy(self.asked.version, Some(6))),
             other => panic!("not an outcome of CreateTopics: {other:?}"),
         };
         self.reply(&results(outcomes, self.names.len()))

@@ -129,8 +129,9 @@ fn items(
 impl DeleteTopics {
     pub(super) fn on_outcome(&mut self, outcome: CommandOutcome) -> Reply {
         let outcomes = match outcome {
-            CommandOutcome::TopicsDeleted(outcomes) => Some(outcomes),
-            CommandOutcome::NotStored => None,
+            CommandOutcome::TopicsDeleted(outcomes) => Ok(outcomes),
+            CommandOutcome::NotStored => Err(Refused::not_stored()),
+            CommandOutcome::Busy => Err(Refused::busy(self.asked.version, Some(5))),
             other => panic!("not an outcome of DeleteTopics: {other:?}"),
         };
         let results: Vec<Result<DeletedTopic, Refused>> = results(outcomes, self.waiting);

@@ -114,8 +114,9 @@ fn check_loggers(named: &AlterConfigsResource<'_>, context: &Context<'_>) -> Res
 impl IncrementalAlterConfigs {
     pub(super) fn on_outcome(&mut self, outcome: CommandOutcome) -> Reply {
         self.resources.resolve(match outcome {
-            CommandOutcome::ConfigsAltered(outcomes) => Some(outcomes),
-            CommandOutcome::NotStored => None,
+            CommandOutcome::ConfigsAltered(outcomes) => Ok(outcomes),
+            CommandOutcome::NotStored => Err(Refused::not_stored()),
+            CommandOutcome::Busy => Err(Refused::busy(self.asked.version, None)),
             other => panic!("not an outcome of IncrementalAlterConfigs: {other:?}"),
         });
         self.reply()

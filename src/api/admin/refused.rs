@@ -31,6 +31,19 @@ impl Refused {
     }
 }
 
+impl Refused {
+    /// For each item of a change that there was no room to wait for. `throttled_from` is the
+    /// version from which on clients know what THROTTLING_QUOTA_EXCEEDED is (KIP-599), if any does;
+    /// older ones know how to go on after a timeout.
+    pub(super) fn busy(version: i16, throttled_from: Option<i16>) -> Refused {
+        let error = match throttled_from {
+            Some(from) if from <= version => ErrorCode::THROTTLING_QUOTA_EXCEEDED,
+            _ => ErrorCode::REQUEST_TIMED_OUT,
+        };
+        Refused::new(error, "Too many changes are waiting already. Nothing was changed.")
+    }
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Refused {
         Refused::new(catalog_error(&refusal), refusal.message())
@@ -45,14 +58,16 @@ pub(super) fn code_and_message<T>(result: &Result<T, Refused>) -> (i16, Option<&
     }
 }
 
-/// Results of the items that the catalog was asked about; `None` if nothing could be stored.
+/// Results of the items that the catalog was asked about, or why it was not.
 pub(super) fn results<T>(
-    outcomes: Option<Vec<Result<T, Refusal>>>,
+    outcomes: Result<Vec<Result<T, Refusal>>, Refused>,
     count: usize,
 ) -> Vec<Result<T, Refused>> {
-    let Some(outcomes) = outcomes else {
-        return (0..count).map(|_| Err(Refused::not_stored())).collect();
-    };
-    assert!(outcomes.len() == count, "every item has one outcome");
-    outcomes.into_iter().map(|outcome| outcome.map_err(Refused::from)).collect()
+    match outcomes {
+        Ok(outcomes) => {
+            assert!(outcomes.len() == count, "every item has one outcome");
+            outcomes.into_iter().map(|outcome| outcome.map_err(Refused::from)).collect()
+        }
+        Err(refused) => (0..count).map(|_| Err(refused.clone())).collect(),
+    }
 }

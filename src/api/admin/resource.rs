@@ -92,8 +92,8 @@ impl Resources {
         self.items.push(Resource { kind, name: name.to_owned(), result });
     }
 
-    /// The catalog has decided about those that wait, or nothing could be stored.
-    pub(super) fn resolve(&mut self, outcomes: Option<Vec<Result<(), Refusal>>>) {
+    /// The catalog has decided about those that wait, or was not asked.
+    pub(super) fn resolve(&mut self, outcomes: Result<Vec<Result<(), Refusal>>, Refused>) {
         let waiting = self.items.iter_mut().filter(|item| item.result.is_none());
         for (item, result) in waiting.zip(results(outcomes, self.waiting)) {
             item.result = Some(result);

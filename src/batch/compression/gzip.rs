@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use flate2::bufread::GzDecoder;
 use flate2::write::GzEncoder;
 
-use super::{Compression, DecompressError};
+use super::{Compression, DecompressError, reserve};
 
 /// Most members in one batch. Clients write one; each costs the decoder a fresh 32-KiB window,
 /// which an empty member of 20 bytes does not pay for.
@@ -31,7 +31,7 @@ pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Decompre
                     return Err(DecompressError::TooLarge { limit });
                 }
                 let step = filled.max(bytes.len()).max(OUTPUT_BYTES_MIN).min(room);
-                out.reserve_exact(step);
+                reserve(&mut out, step, room);
                 out.resize(filled + step, 0);
             }
             let slot = out.get_mut(filled..).unwrap_or_default();
@@ -55,6 +55,8 @@ pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Decompre
 pub(super) fn compress(bytes: &[u8], level: Option<i32>) -> Vec<u8> {
     let level = match level {
         None => flate2::Compression::default(),
+        // Kafka's -1 is the codec's default, too.
+        Some(..0) => flate2::Compression::default(),
         Some(level) => flate2::Compression::new(level.clamp(0, 9).unsigned_abs()),
     };
     let mut encoder = GzEncoder::new(Vec::new(), level);

@@ -10,7 +10,7 @@ use std::io::Write;
 use lz4_flex::block::{DecompressError as BlockError, decompress_into};
 use lz4_flex::frame::{BlockMode, BlockSize, FrameEncoder, FrameInfo};
 
-use super::{Compression, DecompressError};
+use super::{Compression, DecompressError, reserve};
 
 const MAGIC: [u8; 4] = 0x184d_2204_u32.to_le_bytes();
 const FLAG_RESERVED: u8 = 0x03;
@@ -105,15 +105,13 @@ fn read_header(rest: &mut &[u8]) -> Result<Frame, DecompressError> {
     })
 }
 
-/// Makes room for `count` more bytes, by doubling where it can, but not past the limit.
+/// Makes room for `count` more bytes, but not past the limit.
 fn grow(out: &mut Vec<u8>, count: usize, limit: usize) -> Result<(), DecompressError> {
     let room = limit - out.len();
     if room < count {
         return Err(DecompressError::TooLarge { limit });
     }
-    if out.capacity() - out.len() < count {
-        out.reserve_exact(count.max(out.len()).min(room));
-    }
+    reserve(out, count, room);
     Ok(())
 }
 

@@ -14,6 +14,8 @@ pub use zstandard::ZSTD_WINDOW_BYTES_MAX;
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::limits::DECOMPRESSED_BYTES_MAX;
+
 /// How the records of a batch are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Compression {
@@ -119,6 +121,20 @@ pub fn decompress(
         Compression::Snappy => snappy::decompress(bytes, limit),
         Compression::Lz4 => lz4::decompress(bytes, limit),
         Compression::Zstd => zstandard::decompress(bytes, limit),
+    }
+}
+
+/// Output beyond this is given all the room that most may come to need, in bytes.
+const GROWN_BYTES_MIN: usize = 1024 * 1024;
+
+/// Makes room for `count` more bytes of at most `room`. Large outputs are not grown step by step:
+/// memory takes no room before it is written to, but an allocator keeps what it has copied from.
+fn reserve(out: &mut Vec<u8>, count: usize, room: usize) {
+    if out.capacity() - out.len() < count {
+        let step = count.max(out.len());
+        let large = out.len() + step > GROWN_BYTES_MIN;
+        let step = if large { step.max(DECOMPRESSED_BYTES_MAX) } else { step };
+        out.reserve_exact(step.min(room));
     }
 }
 
@@ -259,6 +275,19 @@ mod tests {
         assert_eq!(read(Compression::Zstd, ""), malformed(Compression::Zstd));
         let cut = stated.get(..stated.len() - 2).unwrap();
         assert_eq!(read(Compression::Zstd, cut), malformed(Compression::Zstd));
+    }
+
+    #[test]
+    fn a_level_below_zero_is_the_default() {
+        let zeros = vec![0; 10_000];
+        for compression in [Compression::Gzip, Compression::Zstd] {
+            let packed = compress(compression, &zeros, Some(-1));
+            assert!(packed.len() < 200, "{compression}: {} bytes", packed.len());
+        }
+        assert_eq!(
+            compress(Compression::Gzip, &zeros, Some(-1)),
+            compress(Compression::Gzip, &zeros, None)
+        );
     }
 
     #[test]

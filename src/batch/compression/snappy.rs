@@ -1,7 +1,7 @@
 //! Snappy, as clients write it: the Java client and most others in xerial's framing (a 16-byte
 //! header, then blocks, each with its length in front), some as one bare block.
 
-use super::{Compression, DecompressError};
+use super::{Compression, DecompressError, reserve};
 
 /// Xerial's magic: `0x82 "SNAPPY" 0`. No bare block of use starts so: its length varint would be
 /// followed by a copy from before the start.
@@ -57,9 +57,7 @@ fn append_block(
         return Err(MALFORMED);
     }
     let start = out.len();
-    if out.capacity() - start < claimed {
-        out.reserve_exact(claimed.max(start).min(limit - start));
-    }
+    reserve(out, claimed, limit - start);
     out.resize(start + claimed, 0);
     let slot = out.get_mut(start..).unwrap_or_default();
     let written = decoder.decompress(block, slot).map_err(|_| MALFORMED)?;

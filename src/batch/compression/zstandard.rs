@@ -6,6 +6,7 @@ use zstd::zstd_safe::zstd_sys::ZSTD_ErrorCode;
 use zstd::zstd_safe::{CCtx, DCtx, compress_bound, get_frame_content_size};
 
 use super::{Compression, DecompressError};
+use crate::limits::DECOMPRESSED_BYTES_MAX;
 
 /// Largest window a frame may demand, in bytes: the decoder default that every client lives with,
 /// and what level 22 of the Java client asks for.
@@ -43,7 +44,10 @@ pub(super) fn decompress(bytes: &[u8], limit: usize) -> Result<Vec<u8>, Decompre
             Err(OUTPUT_TOO_SMALL) if limit <= capacity => {
                 return Err(DecompressError::TooLarge { limit });
             }
-            Err(OUTPUT_TOO_SMALL) => capacity = capacity.saturating_mul(8).max(8).min(limit),
+            // Only what is written to takes memory.
+            Err(OUTPUT_TOO_SMALL) => {
+                capacity = capacity.saturating_mul(8).max(DECOMPRESSED_BYTES_MAX).min(limit);
+            }
             Err(_) => return Err(MALFORMED),
         }
         // Freed first, so that no two attempts are held at once.

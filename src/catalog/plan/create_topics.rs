@@ -1,6 +1,8 @@
 //! CreateTopics, and topics created because a client asked for their metadata.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::super::apply::Catalog;
 use super::super::config_keys::check_topic_configs;
@@ -13,7 +15,9 @@ use super::super::topic_name::{
 };
 use super::{Plan, Refusal, occurrences};
 use crate::ids::{NodeId, TopicId};
-use crate::limits::{BROKER_PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
+use crate::limits::{
+    BROKER_PARTITIONS_MAX, REQUEST_PARTITIONS_MAX, REQUEST_TOPICS_MAX, TOPIC_PARTITIONS_MAX,
+};
 
 /// Replicas chosen by the client for one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +69,7 @@ pub struct CreatedTopic {
     /// Replicas of each partition.
     pub replication_factor: i16,
     /// Every topic config with its value in force, in the order of the names.
-    pub configs: Vec<ConfigEntry>,
+    pub configs: Arc<[ConfigEntry]>,
 }
 
 impl Catalog {
@@ -80,11 +84,17 @@ impl Catalog {
     ) -> Plan<CreatedTopic> {
         assert!(topics.len() == random.len(), "each topic comes with its random bytes");
         let counts = occurrences(topics.iter().map(|topic| topic.name.as_str()));
+        let mut room = Room::default();
+        // Topics without configs of their own are all described alike.
+        let plain = OnceCell::new();
         self.plan_each(topics.iter().zip(random), validate_only, |draft, (topic, random)| {
             if counts.get(topic.name.as_str()).is_some_and(|count| *count > 1) {
                 return Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()));
             }
-            draft.plan_create_topic(topic, *random)
+            room.has_topic()?;
+            let planned = draft.plan_create_topic(topic, *random, &room, &plain)?;
+            room.take(planned.1.partition_count);
+            Ok(planned)
         })
     }
 
@@ -92,13 +102,16 @@ impl Catalog {
         &self,
         topic: &TopicCreation,
         random: [u8; 16],
+        room: &Room,
+        plain: &OnceCell<Arc<[ConfigEntry]>>,
     ) -> Result<(Vec<Record>, CreatedTopic), Refusal> {
         let name = topic.name.as_str();
         self.check_new_name(name)?;
         let configs = self.checked_configs(&topic.configs)?;
         let replicas = if topic.assignments.is_empty() {
-            self.place(topic.partition_count, topic.replication_factor)?
+            self.place(topic.partition_count, topic.replication_factor, room)?
         } else {
+            room.has_partitions(topic.assignments.len())?;
             self.assigned(topic)?
         };
         self.check_partition_limits(name, 0, &replicas)?;
@@ -113,12 +126,11 @@ impl Catalog {
             id,
             partition_count: replicas.len() as i32,
             replication_factor: replicas.first().map_or(0, |replicas| replicas.len() as i16),
-            configs: self.image.describe_topic_configs(
-                &configs,
-                &self.statics,
-                None,
-                DescribeOptions { synonyms: false, documentation: false },
-            ),
+            configs: if configs.is_empty() {
+                plain.get_or_init(|| self.described(&configs)).clone()
+            } else {
+                self.described(&configs)
+            },
         };
         let record = Record::TopicCreated {
             name: name.to_owned(),
@@ -127,6 +139,11 @@ impl Catalog {
             configs,
         };
         Ok((vec![record], created))
+    }
+
+    fn described(&self, configs: &BTreeMap<String, String>) -> Arc<[ConfigEntry]> {
+        let options = DescribeOptions { synonyms: false, documentation: false };
+        self.image.describe_topic_configs(configs, &self.statics, None, options).into()
     }
 
     fn check_new_name(&self, name: &str) -> Result<(), Refusal> {
@@ -172,7 +189,12 @@ impl Catalog {
     }
 
     /// Replicas as the broker chooses them.
-    fn place(&self, count: i32, replication_factor: i16) -> Result<Vec<Vec<NodeId>>, Refusal> {
+    fn place(
+        &self,
+        count: i32,
+        replication_factor: i16,
+        room: &Room,
+    ) -> Result<Vec<Vec<NodeId>>, Refusal> {
         if replication_factor < -1 || replication_factor == 0 {
             return Err(Refusal::InvalidReplicationFactor(
                 "Replication factor must be larger than 0, or -1 to use the default value."
@@ -199,6 +221,7 @@ impl Catalog {
         else {
             unreachable!("both are positive: the request and the configs were checked")
         };
+        room.has_partitions(count)?;
         place_replicas(&self.image.brokers, 0, count, factor).ok_or_else(|| {
             Refusal::InvalidReplicationFactor(format!(
                 "Unable to replicate the partition {factor} time(s): The target replication \
@@ -305,6 +328,46 @@ impl Catalog {
             ))),
             None => Ok(()),
         }
+    }
+}
+
+/// What one request may still create.
+pub(super) struct Room {
+    topics: usize,
+    partitions: usize,
+}
+
+impl Default for Room {
+    fn default() -> Room {
+        Room { topics: REQUEST_TOPICS_MAX, partitions: REQUEST_PARTITIONS_MAX }
+    }
+}
+
+impl Room {
+    fn has_topic(&self) -> Result<(), Refusal> {
+        if self.topics > 0 {
+            return Ok(());
+        }
+        Err(Refusal::TooMuchAtOnce(format!(
+            "Excessively large number of topics per request: at most {REQUEST_TOPICS_MAX}."
+        )))
+    }
+
+    /// Whether so many partitions may be created. To be asked before anything is made for them.
+    pub(super) fn has_partitions(&self, count: usize) -> Result<(), Refusal> {
+        if count <= self.partitions {
+            return Ok(());
+        }
+        Err(Refusal::TooMuchAtOnce(format!(
+            "Excessively large number of partitions per request: at most {REQUEST_PARTITIONS_MAX}."
+        )))
+    }
+
+    /// A topic got so many partitions.
+    pub(super) fn take(&mut self, partitions: i32) {
+        let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
+        self.topics = self.topics.saturating_sub(1);
+        self.partitions = self.partitions.saturating_sub(partitions);
     }
 }
 

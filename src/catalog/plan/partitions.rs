@@ -4,6 +4,7 @@ use super::super::apply::Catalog;
 use super::super::placement::{new_partition, place_replicas};
 use super::super::record::Record;
 use super::super::topic_name::printable;
+use super::create_topics::Room;
 use super::{Plan, Refusal, occurrences};
 use crate::ids::{NodeId, TopicId};
 use crate::limits::TOPIC_PARTITIONS_MAX;
@@ -39,17 +40,22 @@ impl Catalog {
         validate_only: bool,
     ) -> Plan<CreatedPartitions> {
         let counts = occurrences(topics.iter().map(|topic| topic.name.as_str()));
+        let mut room = Room::default();
         self.plan_each(topics.iter(), validate_only, |draft, topic| {
             if counts.get(topic.name.as_str()).is_some_and(|count| *count > 1) {
                 return Err(Refusal::InvalidRequest("Duplicate topic name.".to_owned()));
             }
-            draft.plan_partitions(topic)
+            let planned = draft.plan_partitions(topic, &room)?;
+            let existing = draft.image.topic(&topic.name).map_or(0, |topic| topic.partitions.len());
+            room.take(topic.count.saturating_sub(existing as i32));
+            Ok(planned)
         })
     }
 
     fn plan_partitions(
         &self,
         request: &PartitionsCreation,
+        room: &Room,
     ) -> Result<(Vec<Record>, CreatedPartitions), Refusal> {
         let name = request.name.as_str();
         let Some(topic) = self.image.topic(name) else {
@@ -75,6 +81,7 @@ impl Catalog {
             )));
         }
         let added = count - existing;
+        room.has_partitions(added)?;
         let factor = topic.partitions.first().map_or(1, |partition| partition.replicas.len());
         let replicas = match &request.assignments {
             Some(assignments) if assignments.len() != added => {

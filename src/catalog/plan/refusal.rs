@@ -28,6 +28,8 @@ pub enum Refusal {
     InvalidRequest(String),
     /// A limit of this broker.
     PolicyViolation(String),
+    /// A limit on what one request may ask for; another request may have it.
+    TooMuchAtOnce(String),
 }
 
 impl Refusal {
@@ -45,7 +47,8 @@ impl Refusal {
             | Refusal::InvalidReplicaAssignment(text)
             | Refusal::InvalidConfig(text)
             | Refusal::InvalidRequest(text)
-            | Refusal::PolicyViolation(text) => text,
+            | Refusal::PolicyViolation(text)
+            | Refusal::TooMuchAtOnce(text) => text,
         }
     }
 }

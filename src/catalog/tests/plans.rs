@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::super::*;
 use super::{apply_all, create, join, named, outcome, random, started};
 use crate::ids::{LeaderEpoch, NodeId, ProducerId, TopicId};
-use crate::limits::{BROKER_PARTITIONS_MAX, TOPIC_PARTITIONS_MAX};
+use crate::limits::{
+    BROKER_PARTITIONS_MAX, REQUEST_PARTITIONS_MAX, REQUEST_TOPICS_MAX, TOPIC_PARTITIONS_MAX,
+};
 
 fn refusal(catalog: &Catalog, topic: TopicCreation) -> Refusal {
     outcome(catalog.plan_create_topics(&[topic], &[random(1)], false)).unwrap_err()
@@ -197,8 +199,16 @@ fn a_broker_holds_so_many_partitions_and_no_more() {
     let mut catalog = started(&[]);
     let whole = TOPIC_PARTITIONS_MAX;
     let fill = BROKER_PARTITIONS_MAX / whole as usize;
+    let step = REQUEST_PARTITIONS_MAX as i32;
     for at in 0..fill {
-        create(&mut catalog, named(&format!("t{at}"), whole)).unwrap();
+        let name = format!("t{at}");
+        create(&mut catalog, named(&name, step)).unwrap();
+        for count in (2 * step..=whole).step_by(step as usize) {
+            let more = PartitionsCreation { name: name.clone(), count, assignments: None };
+            let plan = catalog.plan_create_partitions(&[more], false);
+            apply_all(&mut catalog, &plan.records);
+        }
+        assert_eq!(catalog.image().topic(&name).unwrap().partitions.len(), whole as usize);
     }
     let Refusal::PolicyViolation(text) = refusal(&catalog, named("more", 1)) else { panic!() };
     assert!(text.contains("200001 partitions"), "{text}");
@@ -210,6 +220,35 @@ fn a_broker_holds_so_many_partitions_and_no_more() {
     let deletion = catalog.plan_delete_topics(&[TopicSelector::Name("t0".into())]);
     apply_all(&mut catalog, &deletion.records);
     create(&mut catalog, named("more", 1)).unwrap();
+}
+
+#[test]
+fn one_request_creates_so_much_and_no_more() {
+    let catalog = started(&[]);
+    let plan = |topics: &[TopicCreation]| {
+        let random: Vec<[u8; 16]> =
+            (0..topics.len() as u128).map(|at| (at << 64 | at).to_be_bytes()).collect();
+        catalog.plan_create_topics(topics, &random, true).outcomes
+    };
+    let many = REQUEST_TOPICS_MAX + 10;
+    let topics: Vec<_> = (0..many).map(|at| named(&format!("t{at}"), 1)).collect();
+    let outcomes = plan(&topics);
+    let refused = |outcome: &Result<_, Refusal>| matches!(outcome, Err(Refusal::TooMuchAtOnce(_)));
+    assert!(outcomes[..REQUEST_TOPICS_MAX].iter().all(Result::is_ok));
+    assert!(outcomes[REQUEST_TOPICS_MAX..].iter().all(refused));
+    // Those that look alike share their description.
+    let configs = |at: usize| outcomes[at].as_ref().unwrap().configs.clone();
+    assert!(Arc::ptr_eq(&configs(0), &configs(REQUEST_TOPICS_MAX - 1)));
+
+    let most = REQUEST_PARTITIONS_MAX as i32;
+    let outcomes = plan(&[named("a", most - 1), named("b", 2), named("c", 1), named("d", 1)]);
+    assert!(outcomes[0].is_ok() && refused(&outcomes[1]) && outcomes[2].is_ok());
+    assert!(refused(&outcomes[3]));
+    let mut catalog = started(&[]);
+    create(&mut catalog, named("t", 1)).unwrap();
+    let more = PartitionsCreation { name: "t".into(), count: most + 2, assignments: None };
+    let plan = catalog.plan_create_partitions(&[more], false);
+    assert!(matches!(outcome(plan), Err(Refusal::TooMuchAtOnce(_))));
 }
 
 #[test]

@@ -8,7 +8,9 @@
 //! - a journal file is given back only when a durable checkpoint says that flushed segments hold
 //!   every entry in it.
 
+mod admission;
 mod checkpoint;
+mod inspection;
 mod offsets;
 mod partition;
 mod produce;
@@ -17,6 +19,9 @@ mod rebuild;
 mod retention;
 mod unchecked;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -38,6 +43,7 @@ use super::message::RequestId;
 use super::outbox::Outbox;
 
 pub use checkpoint::{CheckpointError, PartitionCheckpoint, ShardCheckpoint};
+pub use inspection::{Inspected, Inspection};
 use partition::Partition;
 
 /// What the owner's side is told at start.
@@ -99,8 +105,8 @@ struct LaneState {
 /// What a journal entry changes once it is durable.
 #[derive(Clone, Copy, Debug)]
 enum Entry {
-    /// Everything below is in the journal.
-    Appended(Offset),
+    /// Everything below is in the journal, so many bytes more than before.
+    Appended(Offset, usize),
     /// The log starts here now; the request's answer waits.
     LogStart(Offset, PartId, u32),
 }
@@ -114,6 +120,8 @@ enum Job {
     Offsets(offsets::OffsetsWork, offsets::Step),
     Rebuild { at: TopicPartition, segment: Offset, length: u32 },
     IndexesWritten { at: TopicPartition, segment: Offset },
+    Admit(TopicPartition),
+    FindRecord(offsets::OffsetsWork, Offset),
     Checkpoint(checkpoint::Written),
     Unlink,
     DropDirectory { version: u64 },
@@ -138,6 +146,12 @@ pub struct Owner {
     stalled: produce::Stalled,
     /// Indexes that are being made again.
     rebuilds: BTreeMap<(TopicPartition, Offset), rebuild::Rebuild>,
+    /// Batches that have to be looked into first.
+    admission: admission::Admission,
+    /// Searches by time that have to look into a batch.
+    lookups: offsets::Lookups,
+    /// What looking into batches this turn may still do.
+    inspections: inspection::Inspections,
     retention: retention::Retention,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
@@ -182,6 +196,9 @@ impl Owner {
             writer: writer::Writer::new(now.instant),
             stalled: produce::Stalled::default(),
             rebuilds: BTreeMap::new(),
+            admission: admission::Admission::default(),
+            lookups: offsets::Lookups::default(),
+            inspections: inspection::Inspections::default(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
             dropping: BTreeMap::new(),
             catalog_version: image.version,
@@ -218,6 +235,7 @@ impl Owner {
             directory: Arc::new(directory),
             leader_epoch,
             durable: log.next_offset(),
+            durable_bytes: 0,
             checkpointed: log.flushed_offset(),
             unchecked: unchecked::Unchecked::new(&log),
             lane: Lane::Flushed,
@@ -253,7 +271,7 @@ impl Owner {
             .copied()
             .collect();
         for at in gone {
-            self.remove(at, image.version, out);
+            self.remove(at, image.version, now.instant, out);
         }
         for topic in image.topics.iter() {
             let Some(config) = configs.get(&topic.id) else {
@@ -290,14 +308,15 @@ impl Owner {
         self.dropping.range(..=version).next().is_none()
     }
 
-    fn remove(&mut self, at: TopicPartition, version: u64, out: &mut Outbox) {
+    fn remove(&mut self, at: TopicPartition, version: u64, now: Instant, out: &mut Outbox) {
         let Some(partition) = self.partitions.remove(&at) else { return };
         self.tail_bytes -= partition.log.tail_bytes();
+        self.refuse_waiting(at, &ProduceRefusal::Partition(PartitionRefusal::Unknown), out);
         for waiter in partition.waiters {
             let refusal = ProduceRefusal::Partition(PartitionRefusal::Unknown);
             self.resolve(waiter.part, waiter.index, Answer::Produced(Err(refusal)), out);
         }
-        for (from, request) in self.watches.fire(at) {
+        for (from, request) in self.watches.remove(at) {
             self.watching.remove(&(from, request));
             out.wakes.push_back((from, request));
         }
@@ -306,7 +325,7 @@ impl Owner {
         }
         self.writer.forget(at);
         self.retention.forget(at);
-        self.forget_rebuilds(at, out);
+        self.forget_rebuilds(at, now, out);
         *self.dropping.entry(version).or_default() += 1;
         let id = out.file(FileWork::DeleteDirectory { directory: partition.directory });
         self.jobs.insert(id, Job::DropDirectory { version });
@@ -333,7 +352,7 @@ impl Owner {
             Question::Fetch { bytes_max, items } => {
                 self.fetch(from, request, bytes_max, items, out);
             }
-            Question::Offsets(items) => self.offsets(from, request, items, out),
+            Question::Offsets(items) => self.offsets(from, request, items, now.instant, out),
             Question::EpochEnds(items) => {
                 let part = self.open_part(from, request, items.len());
                 for item in items {
@@ -364,22 +383,26 @@ impl Owner {
         Ok(partition.log.epochs().end_offset_for(item.epoch, partition.log.next_offset()))
     }
 
-    /// Somebody waits for the first of these to move past what it has seen.
+    /// Somebody waits for the first of these to have so many bytes more than it has seen.
     pub fn on_watch(
         &mut self,
         from: ShardId,
         request: RequestId,
         partitions: &[(TopicPartition, Offset)],
+        bytes: usize,
         out: &mut Outbox,
     ) {
-        let moved = partitions.iter().any(|(at, seen)| {
-            self.partitions.get(at).is_none_or(|partition| partition.high_watermark() > *seen)
-        });
-        if moved {
-            out.wakes.push_back((from, request));
-            return;
+        let mut wanted = Vec::with_capacity(partitions.len());
+        for (at, seen) in partitions {
+            match self.partitions.get(at) {
+                Some(partition) if partition.high_watermark() <= *seen => {
+                    wanted.push((*at, partition.durable_bytes.saturating_add(bytes.max(1) as u64)));
+                }
+                // What has come since is for the waiter to count.
+                _ => return out.wakes.push_back((from, request)),
+            }
         }
-        let id = self.watches.watch((from, request), partitions.iter().map(|(at, _)| *at));
+        let id = self.watches.watch((from, request), wanted);
         self.watching.insert((from, request), id);
     }
 
@@ -424,15 +447,19 @@ impl Owner {
                 self.on_segment_written(at, write, result.map(drop), now.instant, out);
             }
             Job::Flush { at, segments } => {
-                self.on_segments_flushed(at, segments, result.map(drop), out);
+                self.on_segments_flushed(at, segments, result.map(drop), now.instant, out);
             }
-            Job::Fetch(work, step) => self.on_fetch_file(work, step, result, out),
-            Job::Offsets(work, step) => self.on_offsets_file(work, step, result, out),
+            Job::Fetch(work, step) => self.on_fetch_file(work, step, result, now.instant, out),
+            Job::Offsets(work, step) => self.on_offsets_file(work, step, result, now.instant, out),
+            Job::Admit(at) => self.on_inspected(at, result, now, out),
+            Job::FindRecord(work, next_offset) => {
+                self.on_record_found(work, next_offset, result, now.instant, out);
+            }
             Job::Rebuild { at, segment, length } => {
-                self.on_rebuild_read(at, segment, length, result, out);
+                self.on_rebuild_read(at, segment, length, result, now.instant, out);
             }
             Job::IndexesWritten { at, segment } => {
-                self.on_indexes_written(at, segment, result, out);
+                self.on_indexes_written(at, segment, result, now.instant, out);
             }
             Job::Checkpoint(written) => {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
@@ -484,6 +511,7 @@ impl Owner {
 
     /// Time passed.
     pub fn on_time(&mut self, now: Now, out: &mut Outbox) {
+        self.inspect_on(now, out);
         self.age_writes(now.instant);
         self.check_retention(now, out);
         self.age_checkpoint(now.instant);
@@ -497,6 +525,7 @@ impl Owner {
     /// Hands the journal's and the writer's work to the host. Called once per turn, after all
     /// events of the turn: what came together is committed together.
     pub fn flush_turn(&mut self, out: &mut Outbox) {
+        self.inspections.turn_over();
         for lane in [Lane::Flushed, Lane::Unflushed] {
             let state = self.lane(lane);
             while let Some(action) = state.used.then(|| state.journal.poll_action()).flatten() {
@@ -510,7 +539,8 @@ impl Owner {
     /// When [`Owner::on_time`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        earlier(self.writer.next_deadline(), self.retention.due())
+        let inspections = self.inspections.due(&self.admission, &self.lookups);
+        earlier(inspections, earlier(self.writer.next_deadline(), self.retention.due()))
     }
 
     /// Bytes that wait for the disk. The host stops reading sockets while they are too many.

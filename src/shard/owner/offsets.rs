@@ -1,19 +1,24 @@
 //! Finding offsets by time (ListOffsets), in memory where possible and in segment files step by
 //! step, and moving the log start (DeleteRecords).
 
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
 use crate::api::work::{
     Answer, DeleteRecordsItem, FoundOffset, OffsetQuery, OffsetsItem, PartitionRefusal,
 };
-use crate::batch::{self, BatchError, Records};
+use crate::batch::{self, BatchError, BatchHeader, Compression};
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::journal::{self, EntryKind};
-use crate::limits::{DECOMPRESSED_BYTES_MAX, REQUEST_BYTES_MAX};
+use crate::limits::REQUEST_BYTES_MAX;
 use crate::log::{self, FileRead, Scan, TimeLookup};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork};
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
-use crate::time::{Now, Timestamp};
+use crate::time::{Instant, Now, Timestamp};
 
+use super::inspection::{self, Inspected, Inspection, Place, find_record};
 use super::read::SEARCH_BYTES;
 use super::rebuild::Waiter;
 use super::{Entry, Job, Owner, PartId};
@@ -27,12 +32,27 @@ pub(super) struct OffsetsWork {
     target: Timestamp,
     /// The search goes on from here.
     from: Offset,
+    /// It has the background to itself.
+    heavy: bool,
 }
 
-impl OffsetsWork {
-    /// Where its answer belongs.
-    pub(super) fn answers(&self) -> (PartId, u32) {
-        (self.part, self.index)
+/// Searches that have to look into a batch and cannot do so in the turn they came to it. They hold
+/// no batch meanwhile: each finds its own again.
+#[derive(Debug, Default)]
+pub(super) struct Lookups {
+    /// For the next turn.
+    fresh: VecDeque<OffsetsWork>,
+    /// For the background, one after the other.
+    heavy: VecDeque<OffsetsWork>,
+}
+
+impl Lookups {
+    pub(super) fn has_fresh(&self) -> bool {
+        !self.fresh.is_empty()
+    }
+
+    pub(super) fn has_heavy(&self) -> bool {
+        !self.heavy.is_empty()
     }
 }
 
@@ -49,19 +69,30 @@ pub(super) enum Step {
 
 type Found = Result<FoundOffset, PartitionRefusal>;
 
+/// What a look into a batch came to.
+enum Looked {
+    /// The search goes on when it is called again.
+    Elsewhere,
+    /// The record is not there; the search goes on behind the batch.
+    On(OffsetsWork),
+    /// The search is over.
+    Done(OffsetsWork, Found),
+}
+
 impl Owner {
     pub(super) fn offsets(
         &mut self,
         from: ShardId,
         request: RequestId,
         items: Vec<OffsetsItem>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let part = self.open_part(from, request, items.len());
         for item in items {
             match self.offset_now(part, &item) {
                 Ok(found) => self.resolve(part, item.index, Answer::Offset(found), out),
-                Err(work) => self.offsets_on(work, out),
+                Err(work) => self.offsets_on(work, now, out),
             }
         }
     }
@@ -93,11 +124,12 @@ impl Owner {
             },
         };
         let (index, at) = (item.index, item.at);
-        Err(OffsetsWork { part, index, at, target, from: start })
+        Err(OffsetsWork { part, index, at, target, from: start, heavy: false })
     }
 
-    /// Searches on from `work.from` until a file has to be read, or the answer is there.
-    pub(super) fn offsets_on(&mut self, mut work: OffsetsWork, out: &mut Outbox) {
+    /// Searches on from `work.from` until a file has to be read, a batch has to be looked into
+    /// elsewhere, or the answer is there.
+    pub(super) fn offsets_on(&mut self, mut work: OffsetsWork, now: Instant, out: &mut Outbox) {
         let found = loop {
             let Some(partition) = self.partitions.get(&work.at) else {
                 break Err(PartitionRefusal::Unknown);
@@ -107,10 +139,13 @@ impl Owner {
                     break Ok(FoundOffset { offset: None, timestamp: None, leader_epoch: None });
                 }
                 TimeLookup::Tail(batch, next_offset) => {
-                    match find_record(&batch, work.target, work.from) {
-                        Ok(Some((offset, time))) => break self.found(work.at, offset, time),
-                        Ok(None) => work.from = next_offset,
-                        Err(error) => break self.damaged(work.at, &error),
+                    match self.look_into(work, batch, next_offset, now, out) {
+                        Looked::Elsewhere => return,
+                        Looked::On(on) => work = on,
+                        Looked::Done(done, found) => {
+                            work = done;
+                            break found;
+                        }
                     }
                 }
                 TimeLookup::NeedIndex(segment) => {
@@ -121,11 +156,127 @@ impl Owner {
                 }
                 TimeLookup::File(read) => {
                     let position = read.position;
-                    return self.search_on(work, read, position, 0, out);
+                    return self.search_on(work, read, position, 0, now, out);
                 }
             }
         };
+        self.answer_offset(&work, found, now, out);
+    }
+
+    pub(super) fn answer_offset(
+        &mut self,
+        work: &OffsetsWork,
+        found: Found,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        if work.heavy {
+            self.inspections.release(now);
+        }
         self.resolve(work.part, work.index, Answer::Offset(found), out);
+    }
+
+    /// Looks for the record in a batch that may hold it: here if that is little work.
+    fn look_into(
+        &mut self,
+        work: OffsetsWork,
+        batch: Bytes,
+        next_offset: Offset,
+        now: Instant,
+        out: &mut Outbox,
+    ) -> Looked {
+        let (target, from) = (work.target, work.from);
+        if work.heavy {
+            let id = out.file(FileWork::Inspect(Inspection::Find { batch, target, from }));
+            self.jobs.insert(id, Job::FindRecord(work, next_offset));
+            return Looked::Elsewhere;
+        }
+        let compressed = BatchHeader::parse(&batch)
+            .and_then(|header| header.compression())
+            .is_ok_and(|compression| compression != Compression::None);
+        let found = match self.inspections.place(&batch, compressed, false) {
+            Place::Later => {
+                self.lookups.fresh.push_back(work);
+                self.inspections.wait(now);
+                return Looked::Elsewhere;
+            }
+            Place::Background => None,
+            Place::Here { bytes_max } => match find_record(&batch, target, from, bytes_max) {
+                Err(error) if inspection::is_larger_than_tried(&error) => None,
+                found => Some(found),
+            },
+        };
+        match found {
+            Some(found) => self.looked(work, found, next_offset),
+            None => {
+                self.lookups.heavy.push_back(work);
+                self.inspections.wait(now);
+                Looked::Elsewhere
+            }
+        }
+    }
+
+    fn looked(
+        &self,
+        mut work: OffsetsWork,
+        found: Result<Option<(Offset, Timestamp)>, BatchError>,
+        next_offset: Offset,
+    ) -> Looked {
+        match found {
+            Ok(Some((offset, timestamp))) => {
+                let found = self.found(work.at, offset, timestamp);
+                Looked::Done(work, found)
+            }
+            Ok(None) => {
+                work.from = next_offset;
+                Looked::On(work)
+            }
+            Err(error) => {
+                let found = self.damaged(work.at, &error);
+                Looked::Done(work, found)
+            }
+        }
+    }
+
+    /// A batch was looked into in the background.
+    pub(super) fn on_record_found(
+        &mut self,
+        mut work: OffsetsWork,
+        next_offset: Offset,
+        result: Result<FileOutcome, DiskError>,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
+        let Ok(FileOutcome::Inspected(Inspected::Found(found))) = result else {
+            panic!("a search for a record ended with {result:?}");
+        };
+        self.inspections.release(now);
+        work.heavy = false;
+        match self.looked(work, found, next_offset) {
+            Looked::On(work) => self.offsets_on(work, now, out),
+            Looked::Done(work, found) => self.answer_offset(&work, found, now, out),
+            Looked::Elsewhere => {}
+        }
+    }
+
+    /// Goes on with the searches that wait for a turn, for as long as this one lasts.
+    pub(super) fn look_up_waiting(&mut self, now: Instant, out: &mut Outbox) {
+        for _ in 0..self.lookups.fresh.len() {
+            if self.inspections.is_spent() {
+                return;
+            }
+            let Some(work) = self.lookups.fresh.pop_front() else { return };
+            self.offsets_on(work, now, out);
+        }
+    }
+
+    /// Gives the background to the next search that waits for it.
+    pub(super) fn look_up_in_background(&mut self, now: Instant, out: &mut Outbox) {
+        let Some(mut work) = self.lookups.heavy.pop_front() else {
+            return self.inspections.release(now);
+        };
+        work.heavy = true;
+        self.offsets_on(work, now, out);
     }
 
     fn search_on(
@@ -134,10 +285,11 @@ impl Owner {
         read: FileRead,
         position: u32,
         bytes_min: usize,
+        now: Instant,
         out: &mut Outbox,
     ) {
         if position >= read.end {
-            self.offsets_on(OffsetsWork { from: read.next_offset, ..work }, out);
+            self.offsets_on(OffsetsWork { from: read.next_offset, ..work }, now, out);
             return;
         }
         let wanted = SEARCH_BYTES.max(u32::try_from(bytes_min).unwrap_or(u32::MAX));
@@ -166,14 +318,14 @@ impl Owner {
         mut work: OffsetsWork,
         step: Step,
         result: Result<FileOutcome, DiskError>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         if let Step::Index(segment) = step {
-            return self.on_indexes_read(work.at, segment, result, Waiter::Offsets(work), out);
+            return self.on_indexes_read(work.at, segment, result, Waiter::Offsets(work), now, out);
         }
         if !self.partitions.contains_key(&work.at) {
-            let refused = Answer::Offset(Err(PartitionRefusal::Unknown));
-            return self.resolve(work.part, work.index, refused, out);
+            return self.answer_offset(&work, Err(PartitionRefusal::Unknown), now, out);
         }
         let found = match (step, result) {
             (_, Err(error)) => {
@@ -191,7 +343,7 @@ impl Owner {
                         {
                             Err(PartitionRefusal::Corrupt)
                         } else {
-                            return self.search_on(work, read, next, bytes, out);
+                            return self.search_on(work, read, next, bytes, now, out);
                         }
                     }
                     Scan::NeedMore { position, .. } => {
@@ -216,19 +368,22 @@ impl Owner {
                 }
             }
             (Step::Batch { next_offset }, Ok(FileOutcome::Bytes(batch))) => {
-                let sound = batch::check(&batch);
-                match sound.and_then(|_| find_record(&batch, work.target, work.from)) {
-                    Ok(Some((offset, timestamp))) => self.found(work.at, offset, timestamp),
-                    Ok(None) => {
-                        work.from = next_offset;
-                        return self.offsets_on(work, out);
+                if let Err(error) = batch::check(&batch) {
+                    let found = self.damaged(work.at, &error);
+                    return self.answer_offset(&work, found, now, out);
+                }
+                match self.look_into(work, batch, next_offset, now, out) {
+                    Looked::Elsewhere => return,
+                    Looked::On(on) => return self.offsets_on(on, now, out),
+                    Looked::Done(done, found) => {
+                        work = done;
+                        found
                     }
-                    Err(error) => self.damaged(work.at, &error),
                 }
             }
             (step, outcome) => panic!("{step:?} was answered with {outcome:?}"),
         };
-        self.resolve(work.part, work.index, Answer::Offset(found), out);
+        self.answer_offset(&work, found, now, out);
     }
 
     fn found(&self, at: TopicPartition, offset: Offset, timestamp: Timestamp) -> Found {
@@ -303,20 +458,4 @@ impl Owner {
         self.resolve(part, index, Answer::RecordsDeleted(answer), out);
         self.drop_old_segments(at, now);
     }
-}
-
-/// The first record at or behind `from` with at least the time `target`.
-fn find_record(
-    batch: &[u8],
-    target: Timestamp,
-    from: Offset,
-) -> Result<Option<(Offset, Timestamp)>, BatchError> {
-    let records = Records::open(batch, DECOMPRESSED_BYTES_MAX)?;
-    for record in &records {
-        let record = record?;
-        if from <= record.offset && target <= record.timestamp {
-            return Ok(Some((record.offset, record.timestamp)));
-        }
-    }
-    Ok(None)
 }

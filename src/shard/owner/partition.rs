@@ -36,6 +36,9 @@ pub(super) struct Partition {
     /// Everything below is as durable as the topic asks. On one node this is the high watermark
     /// too: consumers never see what a power cut could take back.
     pub durable: Offset,
+    /// Bytes that became durable since the start: how far the partition has come for those who wait
+    /// for bytes.
+    pub durable_bytes: u64,
     /// The lane of the batches that are not durable yet. A topic whose `flush.messages` changes
     /// moves to the other lane only when nothing is under way, so that durability is contiguous.
     pub lane: Lane,

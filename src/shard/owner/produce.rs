@@ -2,22 +2,18 @@
 
 use std::collections::VecDeque;
 
-use bytes::BytesMut;
-
 use crate::api::work::{Acks, Answer, PartitionRefusal, ProduceItem, ProduceRefusal, Produced};
-use crate::batch::{
-    self, BatchError, BatchHeader, Compression, Records, TimestampType, ValidateOptions,
-};
-use crate::catalog::{self, CompressionType, TopicConfig};
+use crate::batch::{self, BatchHeader};
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::journal::{self, EntryKind, GroupSequence, Lane};
-use crate::limits::{DECOMPRESSED_BYTES_MAX, journal_batch_bytes_max};
+use crate::limits::journal_batch_bytes_max;
 use crate::producer::Verdict;
 use crate::shard::engine::DiskError;
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
-use crate::time::{Now, Timestamp};
+use crate::time::Now;
 
+use super::inspection::append_time_of;
 use super::partition::DurableWaiter;
 use super::{Entry, Owner, PartId};
 
@@ -35,13 +31,12 @@ impl Stalled {
     }
 }
 
-/// A batch on its way into a log.
+/// A batch that has been checked and made what its topic demands. That is done once: a batch that
+/// waits for room must not be judged by what the broker has already written into it.
 #[derive(Debug)]
-struct Pending {
-    item: ProduceItem,
-    /// Its header, once it has been checked and made what its topic demands. That is done once: a
-    /// batch that waited must not be judged by what the broker has already written into it.
-    header: Option<BatchHeader>,
+pub(super) struct Pending {
+    pub(super) item: ProduceItem,
+    pub(super) header: BatchHeader,
 }
 
 enum Appended {
@@ -63,13 +58,24 @@ impl Owner {
     ) {
         let part = self.open_part(from, request, items.len());
         for item in items {
-            let pending = Pending { item, header: None };
-            if self.stalled.queue.is_empty() {
-                self.produce_one(part, acks, pending, now, out);
-            } else {
-                self.stalled.bytes += pending.item.batch.len();
-                self.stalled.queue.push_back((part, acks, pending));
-            }
+            self.admit(part, acks, item, now, out);
+        }
+    }
+
+    /// A batch is ready to be appended.
+    pub(super) fn admitted(
+        &mut self,
+        part: PartId,
+        acks: Acks,
+        pending: Pending,
+        now: Now,
+        out: &mut Outbox,
+    ) {
+        if self.stalled.queue.is_empty() {
+            self.produce_one(part, acks, pending, now, out);
+        } else {
+            self.stalled.bytes += pending.item.batch.len();
+            self.stalled.queue.push_back((part, acks, pending));
         }
     }
 
@@ -82,7 +88,7 @@ impl Owner {
         out: &mut Outbox,
     ) {
         let (index, at) = (pending.item.index, pending.item.at);
-        match self.append(&mut pending, acks, now) {
+        match self.append(&mut pending, now) {
             Err(refusal) => self.resolve(part, index, Answer::Produced(Err(refusal)), out),
             // Waiting helps only if room may come without somebody making some.
             Ok(Appended::Full) if self.writer.disk_is_full() => {
@@ -109,31 +115,15 @@ impl Owner {
         }
     }
 
-    fn append(
-        &mut self,
-        pending: &mut Pending,
-        acks: Acks,
-        now: Now,
-    ) -> Result<Appended, ProduceRefusal> {
+    fn append(&mut self, pending: &mut Pending, now: Now) -> Result<Appended, ProduceRefusal> {
         let at = pending.item.at;
         let full = self.writer.disk_is_full() && self.tail_bytes > 2 * self.options.tail_bytes_max;
         let partition = self
             .partitions
             .get_mut(&at)
             .ok_or(ProduceRefusal::Partition(PartitionRefusal::Unknown))?;
-        // This broker is the only replica.
-        if acks == Acks::All && partition.config.min_insync_replicas > 1 {
-            return Err(ProduceRefusal::NotEnoughReplicas);
-        }
-        let mut header = match pending.header {
-            Some(header) => header,
-            None => {
-                let header = admit(&partition.config, &mut pending.item.batch, now.timestamp)?;
-                *pending.header.insert(header)
-            }
-        };
-        let append_time = (header.timestamp_type() == TimestampType::LogAppendTime)
-            .then_some(header.max_timestamp);
+        let mut header = pending.header;
+        let append_time = append_time_of(&header);
         let stamp = header.producer();
         if let Some(stamp) = &stamp {
             match partition.producers.check(stamp).map_err(ProduceRefusal::Producer)? {
@@ -180,7 +170,8 @@ impl Owner {
                 return Err(ProduceRefusal::TooLarge { size: pending.item.batch.len(), size_max });
             }
         };
-        state.pending.push_back((group, at, Entry::Appended(next_offset)));
+        let size = pending.item.batch.len();
+        state.pending.push_back((group, at, Entry::Appended(next_offset, size)));
         header.base_offset = base_offset;
         header.leader_epoch = partition.leader_epoch;
         if let Some(stamp) = &stamp {
@@ -231,7 +222,9 @@ impl Owner {
         }
         for (_, at, entry) in done {
             match entry {
-                Entry::Appended(next_offset) => self.on_durable(at, next_offset, now, out),
+                Entry::Appended(next_offset, size) => {
+                    self.on_durable(at, next_offset, size, now, out);
+                }
                 Entry::LogStart(offset, part, index) => {
                     self.on_log_start(at, offset, part, index, now, out);
                 }
@@ -239,10 +232,19 @@ impl Owner {
         }
     }
 
-    fn on_durable(&mut self, at: TopicPartition, next_offset: Offset, now: Now, out: &mut Outbox) {
+    fn on_durable(
+        &mut self,
+        at: TopicPartition,
+        next_offset: Offset,
+        size: usize,
+        now: Now,
+        out: &mut Outbox,
+    ) {
         let Some(partition) = self.partitions.get_mut(&at) else { return };
         assert!(partition.durable < next_offset, "groups become durable in order");
         partition.durable = next_offset;
+        partition.durable_bytes += size as u64;
+        let position = partition.durable_bytes;
         self.writer.checkpoint.changed();
         let mut done = Vec::new();
         while partition.waiters.front().is_some_and(|waiter| waiter.next_offset <= next_offset) {
@@ -252,106 +254,10 @@ impl Owner {
             let answer = Answer::Produced(Ok(waiter.produced));
             self.resolve(waiter.part, waiter.index, answer, out);
         }
-        for (from, request) in self.watches.fire(at) {
+        for (from, request) in self.watches.fire(at, position) {
             self.watching.remove(&(from, request));
             out.wakes.push_back((from, request));
         }
         self.want_write(at, now.instant);
     }
-}
-
-/// Checks a batch as its producer sent it, and makes it what its topic demands.
-fn admit(
-    config: &TopicConfig,
-    batch: &mut BytesMut,
-    now: Timestamp,
-) -> Result<BatchHeader, ProduceRefusal> {
-    let size_max = config.max_message_bytes as usize;
-    if batch.len() > size_max {
-        return Err(ProduceRefusal::TooLarge { size: batch.len(), size_max });
-    }
-    let header = batch::check_produce(batch).map_err(ProduceRefusal::Batch)?;
-    if header.is_transactional() {
-        return Err(ProduceRefusal::NotAllowed);
-    }
-    conform(config, batch, header, now)
-}
-
-/// Makes a batch what its topic demands, and refuses what cannot be made so.
-fn conform(
-    config: &TopicConfig,
-    batch: &mut BytesMut,
-    mut header: BatchHeader,
-    now: Timestamp,
-) -> Result<BatchHeader, ProduceRefusal> {
-    let compression = header.compression().map_err(ProduceRefusal::Batch)?;
-    if let Some((wanted, level)) = wanted_codec(config)
-        && wanted != compression
-    {
-        *batch = batch::recompress(batch, &header, wanted, level, DECOMPRESSED_BYTES_MAX)
-            .map_err(ProduceRefusal::Batch)?;
-        header = BatchHeader::parse(batch).map_err(ProduceRefusal::Batch)?;
-    }
-    let append_time = config.message_timestamp_type == catalog::TimestampType::LogAppendTime;
-    if append_time {
-        batch::stamp_append_time(batch, now);
-        header = BatchHeader::parse(batch).map_err(ProduceRefusal::Batch)?;
-    } else {
-        let newest = header.max_timestamp;
-        let after_max = ms(config.message_timestamp_after_max_ms);
-        if newest.0.saturating_sub(now.0) > after_max {
-            return Err(ProduceRefusal::Timestamp { timestamp: newest });
-        }
-    }
-    // The rest needs a look at every record, which the common topic does not ask for.
-    let before_max = config.message_timestamp_before_max_ms.filter(|_| !append_time);
-    if config.cleanup_compact || before_max.is_some() {
-        let bounds = ValidateOptions::timestamps_around(now, ms(before_max), i64::MAX);
-        let options = ValidateOptions {
-            keys_required: config.cleanup_compact,
-            timestamps: before_max.map(|_| bounds),
-            offsets_contiguous: false,
-            decompressed_bytes_max: DECOMPRESSED_BYTES_MAX,
-        };
-        match batch::validate_records(batch, &header, &options) {
-            Ok(_) => {}
-            Err(BatchError::KeyMissing { .. }) => {
-                // Producers are told of every record at fault (KIP-467), not of the first.
-                let keyless = keyless(batch).map_err(ProduceRefusal::Batch)?;
-                return Err(ProduceRefusal::Keyless(keyless));
-            }
-            Err(error) => return Err(ProduceRefusal::Batch(error)),
-        }
-    }
-    Ok(header)
-}
-
-/// A limit in Kafka's milliseconds; none is the largest.
-fn ms(limit: Option<u64>) -> i64 {
-    limit.and_then(|limit| i64::try_from(limit).ok()).unwrap_or(i64::MAX)
-}
-
-/// The codec, and its level, that a topic wants all batches in, unless it takes them as they come.
-fn wanted_codec(config: &TopicConfig) -> Option<(Compression, Option<i32>)> {
-    let (codec, level) = match config.compression_type {
-        CompressionType::Producer => return None,
-        CompressionType::Uncompressed => (Compression::None, None),
-        CompressionType::Gzip => (Compression::Gzip, Some(config.compression_gzip_level)),
-        CompressionType::Snappy => (Compression::Snappy, None),
-        CompressionType::Lz4 => (Compression::Lz4, Some(config.compression_lz4_level)),
-        CompressionType::Zstd => (Compression::Zstd, Some(config.compression_zstd_level)),
-    };
-    Some((codec, level))
-}
-
-/// Indexes of the records without a key.
-fn keyless(batch: &[u8]) -> Result<Vec<i32>, BatchError> {
-    let records = Records::open(batch, DECOMPRESSED_BYTES_MAX)?;
-    let mut indexes = Vec::new();
-    for (index, record) in (0..).zip(&records) {
-        if record?.key.is_none() {
-            indexes.push(index);
-        }
-    }
-    Ok(indexes)
 }

@@ -10,6 +10,7 @@ use crate::log::{self, FileRead, Read, Scan};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork, Piece};
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
+use crate::time::Instant;
 
 use super::rebuild::Waiter;
 use super::unchecked::CHECK_BYTES;
@@ -177,11 +178,12 @@ impl Owner {
         mut work: FetchWork,
         step: Step,
         result: Result<FileOutcome, DiskError>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let at = work.item.at;
         if let Step::Index(segment) = step {
-            return self.on_indexes_read(at, segment, result, Waiter::Fetch(work), out);
+            return self.on_indexes_read(at, segment, result, Waiter::Fetch(work), now, out);
         }
         let outcome = match result {
             Ok(outcome) if self.partitions.contains_key(&at) => outcome,

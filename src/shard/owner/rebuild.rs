@@ -2,12 +2,13 @@
 //! not what was written. Whoever needs them waits; the scan reads piece by piece, between other
 //! work.
 
-use crate::api::work::{Answer, PartitionRefusal};
+use crate::api::work::PartitionRefusal;
 use crate::ids::{Offset, TopicPartition};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::log::{IndexError, Scan, SegmentScan};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork};
 use crate::shard::outbox::Outbox;
+use crate::time::Instant;
 
 use super::offsets::OffsetsWork;
 use super::read::FetchWork;
@@ -41,17 +42,18 @@ impl Owner {
         segment: Offset,
         result: Result<FileOutcome, DiskError>,
         waiter: Waiter,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let Some(partition) = self.partitions.get_mut(&at) else {
-            return self.wake(waiter, Err(PartitionRefusal::Unknown), out);
+            return self.wake(waiter, Err(PartitionRefusal::Unknown), now, out);
         };
         let reason = match result {
             Ok(FileOutcome::Indexes { offsets, times }) => {
                 match partition.log.on_index(segment, &offsets, &times) {
-                    Ok(()) => return self.wake(waiter, Ok(()), out),
+                    Ok(()) => return self.wake(waiter, Ok(()), now, out),
                     // Retention was faster: what is looked for is looked for elsewhere now.
-                    Err(IndexError::UnknownSegment) => return self.wake(waiter, Ok(()), out),
+                    Err(IndexError::UnknownSegment) => return self.wake(waiter, Ok(()), now, out),
                     Err(error) => error.to_string(),
                 }
             }
@@ -70,7 +72,7 @@ impl Owner {
         let scan = SegmentScan::new(segment, interval, Offset(i64::MAX));
         let rebuild = Rebuild { scan, waiters: vec![waiter], held: false };
         self.rebuilds.insert((at, segment), rebuild);
-        self.rebuild_on(at, segment, 0, out);
+        self.rebuild_on(at, segment, 0, now, out);
     }
 
     /// Reads on, or ends the scan.
@@ -79,14 +81,15 @@ impl Owner {
         at: TopicPartition,
         segment: Offset,
         bytes_min: usize,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let Some(rebuild) = self.rebuilds.get_mut(&(at, segment)) else { return };
         let Some(partition) = self.partitions.get_mut(&at) else {
-            return self.end_rebuild(at, segment, Err(PartitionRefusal::Unknown), out);
+            return self.end_rebuild(at, segment, Err(PartitionRefusal::Unknown), now, out);
         };
         let Some(files) = partition.log.segment_files(segment) else {
-            return self.end_rebuild(at, segment, Ok(()), out);
+            return self.end_rebuild(at, segment, Ok(()), now, out);
         };
         let position = rebuild.scan.position();
         if position < files.bytes {
@@ -106,7 +109,7 @@ impl Owner {
             }
             // Until it is through nothing more is written, so that the scan is not outrun.
             Err(IndexError::Busy) => rebuild.held = true,
-            Err(error) => self.cannot_rebuild(at, segment, &error.to_string(), out),
+            Err(error) => self.cannot_rebuild(at, segment, &error.to_string(), now, out),
         }
     }
 
@@ -117,7 +120,7 @@ impl Owner {
     }
 
     /// A write or a flush ended: what it was in the way of goes on.
-    pub(super) fn resume_rebuilds(&mut self, at: TopicPartition, out: &mut Outbox) {
+    pub(super) fn resume_rebuilds(&mut self, at: TopicPartition, now: Instant, out: &mut Outbox) {
         let all = (at, Offset(i64::MIN))..=(at, Offset(i64::MAX));
         let held: Vec<Offset> = self
             .rebuilds
@@ -126,17 +129,17 @@ impl Owner {
             .map(|((_, segment), _)| *segment)
             .collect();
         for segment in held {
-            self.rebuild_on(at, segment, 0, out);
+            self.rebuild_on(at, segment, 0, now, out);
         }
     }
 
     /// The partition is gone.
-    pub(super) fn forget_rebuilds(&mut self, at: TopicPartition, out: &mut Outbox) {
+    pub(super) fn forget_rebuilds(&mut self, at: TopicPartition, now: Instant, out: &mut Outbox) {
         let all = (at, Offset(i64::MIN))..=(at, Offset(i64::MAX));
         let gone: Vec<Offset> =
             self.rebuilds.range(all).map(|((_, segment), _)| *segment).collect();
         for segment in gone {
-            self.end_rebuild(at, segment, Err(PartitionRefusal::Unknown), out);
+            self.end_rebuild(at, segment, Err(PartitionRefusal::Unknown), now, out);
         }
     }
 
@@ -146,31 +149,38 @@ impl Owner {
         segment: Offset,
         length: u32,
         result: Result<FileOutcome, DiskError>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let Some(rebuild) = self.rebuilds.get_mut(&(at, segment)) else { return };
         let log = self.partitions.get(&at).map(|partition| &partition.log);
         if log.is_some_and(|log| log.segment_files(segment).is_none()) {
             // Retention was faster.
-            return self.end_rebuild(at, segment, Ok(()), out);
+            return self.end_rebuild(at, segment, Ok(()), now, out);
         }
         let data = match result {
             Ok(FileOutcome::Bytes(data)) => data,
             Ok(outcome) => panic!("a read brought {outcome:?}"),
-            Err(error) => return self.cannot_rebuild(at, segment, &error.reason, out),
+            Err(error) => return self.cannot_rebuild(at, segment, &error.reason, now, out),
         };
         let before = rebuild.scan.position();
         match rebuild.scan.push(&data) {
-            _ if rebuild.scan.position() > before => self.rebuild_on(at, segment, 0, out),
+            _ if rebuild.scan.position() > before => self.rebuild_on(at, segment, 0, now, out),
             // The first batch is longer than what was read.
             Scan::NeedMore { bytes, .. }
                 if data.len() == length as usize
                     && bytes > data.len()
                     && bytes <= REQUEST_BYTES_MAX =>
             {
-                self.rebuild_on(at, segment, bytes, out);
+                self.rebuild_on(at, segment, bytes, now, out);
             }
-            _ => self.cannot_rebuild(at, segment, &format!("it is damaged at byte {before}"), out),
+            _ => self.cannot_rebuild(
+                at,
+                segment,
+                &format!("it is damaged at byte {before}"),
+                now,
+                out,
+            ),
         }
     }
 
@@ -179,6 +189,7 @@ impl Owner {
         at: TopicPartition,
         segment: Offset,
         result: Result<FileOutcome, DiskError>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         if let Some(partition) = self.partitions.get_mut(&at) {
@@ -193,7 +204,7 @@ impl Owner {
             }
             self.writer.checkpoint.changed();
         }
-        self.end_rebuild(at, segment, Ok(()), out);
+        self.end_rebuild(at, segment, Ok(()), now, out);
     }
 
     fn cannot_rebuild(
@@ -201,6 +212,7 @@ impl Owner {
         at: TopicPartition,
         segment: Offset,
         reason: &str,
+        now: Instant,
         out: &mut Outbox,
     ) {
         if let Some(partition) = self.partitions.get(&at) {
@@ -209,7 +221,7 @@ impl Owner {
                 "the indexes of a segment cannot be made again"
             );
         }
-        self.end_rebuild(at, segment, Err(PartitionRefusal::Corrupt), out);
+        self.end_rebuild(at, segment, Err(PartitionRefusal::Corrupt), now, out);
     }
 
     fn end_rebuild(
@@ -217,17 +229,24 @@ impl Owner {
         at: TopicPartition,
         segment: Offset,
         result: Result<(), PartitionRefusal>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         let Some(rebuild) = self.rebuilds.remove(&(at, segment)) else { return };
         for waiter in rebuild.waiters {
-            self.wake(waiter, result.clone(), out);
+            self.wake(waiter, result.clone(), now, out);
         }
         // Writes that were held back.
         self.queue_write(at);
     }
 
-    fn wake(&mut self, waiter: Waiter, result: Result<(), PartitionRefusal>, out: &mut Outbox) {
+    fn wake(
+        &mut self,
+        waiter: Waiter,
+        result: Result<(), PartitionRefusal>,
+        now: Instant,
+        out: &mut Outbox,
+    ) {
         match (waiter, result) {
             (Waiter::Fetch(work), Ok(())) => self.fetch_on(work, out),
             (Waiter::Fetch(mut work), Err(refusal)) => {
@@ -235,10 +254,9 @@ impl Owner {
                     self.fetch_on(work, out);
                 }
             }
-            (Waiter::Offsets(work), Ok(())) => self.offsets_on(work, out),
+            (Waiter::Offsets(work), Ok(())) => self.offsets_on(work, now, out),
             (Waiter::Offsets(work), Err(refusal)) => {
-                let (part, index) = work.answers();
-                self.resolve(part, index, Answer::Offset(Err(refusal)), out);
+                self.answer_offset(&work, Err(refusal), now, out);
             }
         }
     }

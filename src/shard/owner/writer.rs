@@ -255,7 +255,7 @@ impl Owner {
         if behind {
             self.want_write(at, now);
         }
-        self.resume_rebuilds(at, out);
+        self.resume_rebuilds(at, now, out);
         self.trim_tails(at);
     }
 
@@ -286,6 +286,7 @@ impl Owner {
         at: TopicPartition,
         segments: Vec<Offset>,
         result: Result<(), DiskError>,
+        now: Instant,
         out: &mut Outbox,
     ) {
         self.writer.flushes -= 1;
@@ -309,6 +310,6 @@ impl Owner {
             Some(_) => self.queue_write(at),
             None => {}
         }
-        self.resume_rebuilds(at, out);
+        self.resume_rebuilds(at, now, out);
     }
 }

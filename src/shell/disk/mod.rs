@@ -36,7 +36,9 @@ use super::finished::Finished;
 use super::segment_files::{self, SegmentFiles, SegmentKey};
 use super::sys::{self, Reading};
 use crate::ids::{Incarnation, ShardId, TopicPartition};
-use crate::shard::engine::{DiskError, Engine, FileJob, FileOutcome, FileRange, FileWork, JobId};
+use crate::shard::engine::{
+    DiskError, Engine, FileJob, FileOutcome, FileRange, FileWork, Inspected, JobId,
+};
 use crate::time::Now;
 
 /// Jobs of one directory that run in one go on a background thread.
@@ -155,6 +157,11 @@ impl Disk {
                 self.read(job.id, range, files, background, now);
                 return;
             }
+            FileWork::Inspect(_) => {
+                let FileJob { id, work: FileWork::Inspect(inspection) } = job else { return };
+                background.run(move || Finished::Inspected(id, Box::new(inspection.run())));
+                return;
+            }
             FileWork::Write { directory, .. }
             | FileWork::Flush { directory, .. }
             | FileWork::ReadIndexes { directory, .. }
@@ -249,6 +256,11 @@ impl Disk {
             });
             Finished::Read(ReadDone { job, key, result })
         });
+    }
+
+    /// An inspection ended.
+    pub(super) fn on_inspected(&mut self, job: JobId, inspected: Inspected) {
+        self.ended.push_back((job, Ok(FileOutcome::Inspected(inspected))));
     }
 
     /// A background read ended.

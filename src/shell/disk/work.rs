@@ -52,7 +52,9 @@ fn carry_out(
         FileWork::WriteIndexes { directory, rewrite } => {
             files.write_indexes(root, directory, rewrite)?;
         }
-        FileWork::Read { .. } => panic!("reads do not queue behind other jobs"),
+        FileWork::Read { .. } | FileWork::Inspect(_) => {
+            panic!("reads and inspections do not queue behind other jobs")
+        }
         FileWork::DeleteSegments { directory, segments } => {
             files.delete_segments(root, directory, segments)?;
         }
@@ -152,5 +154,6 @@ fn describe(work: &FileWork) -> String {
         FileWork::WriteCatalogSnapshot { .. } => "writing the catalog snapshot".to_owned(),
         FileWork::DeleteOldJournals => "deleting old journals".to_owned(),
         FileWork::Space => "asking for free space".to_owned(),
+        FileWork::Inspect(_) => "looking into a batch".to_owned(),
     }
 }
