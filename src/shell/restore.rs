@@ -373,7 +373,10 @@ struct JournalFile {
 
 impl JournalFile {
     fn open(&self) -> Result<File, StartError> {
-        File::open(&self.path).map_err(broken(format_args!("reading {}", self.path.display())))
+        let file = File::open(&self.path)
+            .map_err(broken(format_args!("reading {}", self.path.display())))?;
+        sys::read_no_further(&file);
+        Ok(file)
     }
 }
 

@@ -127,10 +127,11 @@ impl<E: Engine> Shard<E> {
         }
     }
 
-    /// Whether the next start needs this one's journals, as far as this shard knows.
+    /// Whether the next start needs this one's journals, as far as this shard knows. A file that is
+    /// still being made for later is needed by nobody.
     #[must_use]
     pub(super) fn needs_journals(&self) -> bool {
-        self.journal.outstanding() > 0 || self.engine.needs_journals()
+        self.engine.needs_journals()
     }
 
     /// Whether [`Shard::stop`] was called.

@@ -383,10 +383,7 @@ fn replay_journals(
         judge(fault, &files, disk)?;
     }
     report.chains += plan.chains.len();
-    let records = match options.mutant {
-        Some(Mutant::EndsIgnored) => Vec::new(),
-        _ => ends_of_earlier_starts(disk, incarnation, &files)?,
-    };
+    let records = ends_of_earlier_starts(disk, incarnation, &files)?;
     let mut ends = Ends::default();
     let mut at = 0;
     while let Some(first) = plan.chains.get(at) {

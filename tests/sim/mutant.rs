@@ -18,18 +18,11 @@ pub(crate) enum Mutant {
     NoDedup,
     /// Replay takes every group it finds, whoever wrote it and whatever came before.
     BlindReplay,
-    /// A start takes what it finds in a journal, also where the start before it found less.
-    EndsIgnored,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Mutant; 5] = [
-        Mutant::NoFlush,
-        Mutant::EarlyAck,
-        Mutant::NoDedup,
-        Mutant::BlindReplay,
-        Mutant::EndsIgnored,
-    ];
+    pub(crate) const ALL: [Mutant; 4] =
+        [Mutant::NoFlush, Mutant::EarlyAck, Mutant::NoDedup, Mutant::BlindReplay];
 }
 
 /// Offers the entries of everything that looks like a group: no incarnation, no sequence, no chain.

@@ -93,7 +93,7 @@ impl Options {
         let delay = |random: &mut Prng, usual: u64| {
             random.between(1, usual) * if slow { 20 } else { 1 } * 1_000
         };
-        let mut options = Options {
+        Options {
             boot: BootOptions {
                 statics,
                 shard_count: random.between(1, 4) as u16,
@@ -125,21 +125,7 @@ impl Options {
             file_delay: delay(random, 10_000),
             turn: if random.chance(1, 2) { 0 } else { delay(random, 1_000) },
             mutant,
-        };
-        if mutant == Some(Mutant::EndsIgnored) {
-            options.favour_late_writes(random);
         }
-        options
-    }
-
-    /// Kills that follow each other before the first checkpoint, and writes that land in between.
-    fn favour_late_writes(&mut self, random: &mut Prng) {
-        self.cuts = vec![Cut::Kill];
-        self.crash_every = random.between(5, 60) * MILLISECOND;
-        self.boot_crash = 0;
-        self.ghost_delay = 400;
-        self.file_delay = 50 * MILLISECOND;
-        self.journal_delay = 2 * MILLISECOND;
     }
 }
 

@@ -165,6 +165,13 @@ pub(crate) fn allocate(file: &File, length: u64) -> io::Result<bool> {
     }
 }
 
+/// Reads nothing ahead of what is asked for. What was read ahead of never written bytes would count
+/// as written ([`next_written`]).
+pub(crate) fn read_no_further(file: &File) {
+    // SAFETY: no pointers. An advice that is not taken costs time only.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM) };
+}
+
 /// Where the next bytes are that were ever written, from `position` on; `None` if there are none up
 /// to the end. Where the file system keeps no account of it, everything was written.
 pub(crate) fn next_written(file: &File, position: u64) -> io::Result<Option<u64>> {
