@@ -19,6 +19,7 @@
 //! | [`producer`] | idempotent producers: windows, epochs, snapshots |
 //! | [`fetch`] | incremental fetch sessions and long polls |
 //! | [`catalog`] | topics, partitions, configs as one applied image; plan, then apply |
+//! | [`group`] | consumer groups: what `__consumer_offsets` keeps, what members tell each other |
 //! | [`api`] | one file per API key; the only room that knows Kafka's error codes |
 //! | [`shard`] | one core's machines composed: connections, owned partitions, controller, recovery |
 //! | [`config`] | settings, read and checked |
@@ -71,6 +72,8 @@ pub mod producer;
 pub mod fetch;
 
 pub mod catalog;
+
+pub mod group;
 
 pub mod api;
 

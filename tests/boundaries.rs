@@ -22,6 +22,7 @@ fn table() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("producer", vec!["batch"]),
         ("fetch", vec![]),
         ("catalog", vec![]),
+        ("group", vec!["wire"]),
         ("api", vec!["wire", "batch", "log", "producer", "fetch", "catalog"]),
         ("shard", vec!["batch", "journal", "log", "producer", "fetch", "catalog", "api"]),
         ("config", vec!["catalog"]),

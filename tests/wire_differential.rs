@@ -13,7 +13,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::str::FromStr;
 
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::{BrokerId, ProducerId, TopicName, TransactionalId};
+use kafka_protocol::messages::{BrokerId, GroupId, ProducerId, TopicName, TransactionalId};
 use kafka_protocol::protocol::{Decodable, Encodable, Message, StrBytes};
 use ringmain::stdx::prng::Prng;
 use ringmain::wire::api_key::ApiKey;
@@ -107,6 +107,12 @@ impl Arbitrary for TopicName {
     }
 }
 
+impl Arbitrary for GroupId {
+    fn arbitrary(source: &mut Source) -> Self {
+        GroupId(Arbitrary::arbitrary(source))
+    }
+}
+
 impl Arbitrary for TransactionalId {
     fn arbitrary(source: &mut Source) -> Self {
         TransactionalId(Arbitrary::arbitrary(source))
@@ -163,6 +169,7 @@ same! {
     ProducerId, i64: |this| this.0;
     StrBytes, &str: |this| this.as_str();
     TopicName, &str: |this| this.0.as_str();
+    GroupId, &str: |this| this.0.as_str();
     TransactionalId, &str: |this| this.0.as_str();
     Bytes, &[u8]: |this| &this[..];
     Option<Bytes>, Records<'_>: |this| this.as_deref().map_or(Records::Null, Records::Bytes);
@@ -223,10 +230,11 @@ impl<'a, T: Value<'a> + Rebuild> Rebuild for Array<'a, T> {
 }
 
 /// Says of each structure which fields the other side has, in which versions if not in all, how to
-/// make those no `Arbitrary` can be written for, and in which versions null is allowed if not in all.
+/// make those no `Arbitrary` can be written for, and in which versions null is allowed if not in all;
+/// and which structures are flexible in no version, so that they have no tagged fields there.
 macro_rules! structures {
     ($($there:ident $here:ident {$(
-        $name:ident $(<$life:lifetime>)? {
+        $name:ident $(<$life:lifetime>)? $(without $tags:ident)? {
             $($field:ident $(@ $make:ident)? $(in $versions:expr)? $(, null $null:expr)?;)*
         }
     )*})*) => {$($(
@@ -239,10 +247,7 @@ macro_rules! structures {
                         value.$field = Arbitrary::arbitrary(source);
                     })?
                 })*
-                if source.unknown_tags {
-                    value.unknown_tagged_fields.insert(900, Bytes::from_static(b"unknown"));
-                    value.unknown_tagged_fields.insert(70_000, Bytes::new());
-                }
+                unknown_tags!(source value $($tags)?);
                 value
             }
         }
@@ -263,6 +268,16 @@ macro_rules! structures {
             }
         }
     )*)*};
+}
+
+macro_rules! unknown_tags {
+    ($source:ident $value:ident) => {
+        if $source.unknown_tags {
+            $value.unknown_tagged_fields.insert(900, Bytes::from_static(b"unknown"));
+            $value.unknown_tagged_fields.insert(70_000, Bytes::new());
+        }
+    };
+    ($source:ident $value:ident tags) => {};
 }
 
 macro_rules! make {
@@ -519,44 +534,194 @@ structures! {
             eligible_leader_replicas; last_known_elr; offline_replicas;
         }
     }
+    offset_commit_request offset_commit {
+        OffsetCommitRequest<'_> {
+            group_id; generation_id_or_member_epoch; member_id; group_instance_id in 7..;
+            retention_time_ms in ..=4; topics;
+        }
+        OffsetCommitRequestTopic<'_> { name in ..=9; topic_id @ uuid in 10..; partitions; }
+        OffsetCommitRequestPartition<'_> {
+            partition_index; committed_offset; committed_leader_epoch in 6..; committed_metadata;
+        }
+    }
+    offset_commit_response offset_commit {
+        OffsetCommitResponse<'_> { throttle_time_ms in 3..; topics; }
+        OffsetCommitResponseTopic<'_> { name in ..=9; topic_id @ uuid in 10..; partitions; }
+        OffsetCommitResponsePartition { partition_index; error_code; }
+    }
+    offset_fetch_request offset_fetch {
+        OffsetFetchRequest<'_> {
+            group_id in ..=7; topics in ..=7, null 2..; groups in 8..; require_stable in 7..;
+        }
+        OffsetFetchRequestTopic<'_> { name; partition_indexes; }
+        OffsetFetchRequestGroup<'_> { group_id; member_id in 9..; member_epoch in 9..; topics; }
+        OffsetFetchRequestTopics<'_> { name in ..=9; topic_id @ uuid in 10..; partition_indexes; }
+    }
+    offset_fetch_response offset_fetch {
+        OffsetFetchResponse<'_> {
+            throttle_time_ms in 3..; topics in ..=7; error_code in 2..=7; groups in 8..;
+        }
+        OffsetFetchResponseTopic<'_> { name; partitions; }
+        OffsetFetchResponsePartition<'_> {
+            partition_index; committed_offset; committed_leader_epoch in 5..; metadata; error_code;
+        }
+        OffsetFetchResponseGroup<'_> { group_id; topics; error_code; }
+        OffsetFetchResponseTopics<'_> { name in ..=9; topic_id @ uuid in 10..; partitions; }
+        OffsetFetchResponsePartitions<'_> {
+            partition_index; committed_offset; committed_leader_epoch; metadata; error_code;
+        }
+    }
+    join_group_request join_group {
+        JoinGroupRequest<'_> {
+            group_id; session_timeout_ms; rebalance_timeout_ms in 1..; member_id;
+            group_instance_id in 5..; protocol_type; protocols; reason in 8..;
+        }
+        JoinGroupRequestProtocol<'_> { name; metadata; }
+    }
+    join_group_response join_group {
+        JoinGroupResponse<'_> {
+            throttle_time_ms in 2..; error_code; generation_id; protocol_type in 7..;
+            protocol_name, null 7..; leader; skip_assignment in 9..; member_id; members;
+        }
+        JoinGroupResponseMember<'_> { member_id; group_instance_id in 5..; metadata; }
+    }
+    heartbeat_request heartbeat {
+        HeartbeatRequest<'_> { group_id; generation_id; member_id; group_instance_id in 3..; }
+    }
+    heartbeat_response heartbeat {
+        HeartbeatResponse { throttle_time_ms in 1..; error_code; }
+    }
+    leave_group_request leave_group {
+        LeaveGroupRequest<'_> { group_id; member_id in ..=2; members in 3..; }
+        MemberIdentity<'_> { member_id; group_instance_id; reason in 5..; }
+    }
+    leave_group_response leave_group {
+        LeaveGroupResponse<'_> { throttle_time_ms in 1..; error_code; members in 3..; }
+        MemberResponse<'_> { member_id; group_instance_id; error_code; }
+    }
+    sync_group_request sync_group {
+        SyncGroupRequest<'_> {
+            group_id; generation_id; member_id; group_instance_id in 3..; protocol_type in 5..;
+            protocol_name in 5..; assignments;
+        }
+        SyncGroupRequestAssignment<'_> { member_id; assignment; }
+    }
+    sync_group_response sync_group {
+        SyncGroupResponse<'_> {
+            throttle_time_ms in 1..; error_code; protocol_type in 5..; protocol_name in 5..;
+            assignment;
+        }
+    }
+    describe_groups_request describe_groups {
+        DescribeGroupsRequest<'_> { groups; include_authorized_operations in 3..; }
+    }
+    describe_groups_response describe_groups {
+        DescribeGroupsResponse<'_> { throttle_time_ms in 1..; groups; }
+        DescribedGroup<'_> {
+            error_code; error_message in 6..; group_id; group_state; protocol_type; protocol_data;
+            members; authorized_operations in 3..;
+        }
+        DescribedGroupMember<'_> {
+            member_id; group_instance_id in 4..; client_id; client_host; member_metadata;
+            member_assignment;
+        }
+    }
+    list_groups_request list_groups {
+        ListGroupsRequest<'_> { states_filter in 4..; types_filter in 5..; }
+    }
+    list_groups_response list_groups {
+        ListGroupsResponse<'_> { throttle_time_ms in 1..; error_code; groups; }
+        ListedGroup<'_> { group_id; protocol_type; group_state in 4..; group_type in 5..; }
+    }
+    delete_groups_request delete_groups {
+        DeleteGroupsRequest<'_> { groups_names; }
+    }
+    delete_groups_response delete_groups {
+        DeleteGroupsResponse<'_> { throttle_time_ms; results; }
+        DeletableGroupResult<'_> { group_id; error_code; }
+    }
+    offset_delete_request offset_delete {
+        OffsetDeleteRequest<'_> without tags { group_id; topics; }
+        OffsetDeleteRequestTopic<'_> without tags { name; partitions; }
+        OffsetDeleteRequestPartition without tags { partition_index; }
+    }
+    offset_delete_response offset_delete {
+        OffsetDeleteResponse<'_> without tags { error_code; throttle_time_ms; topics; }
+        OffsetDeleteResponseTopic<'_> without tags { name; partitions; }
+        OffsetDeleteResponsePartition without tags { partition_index; error_code; }
+    }
+    consumer_group_heartbeat_request consumer_group_heartbeat {
+        ConsumerGroupHeartbeatRequest<'_> {
+            group_id; member_id; member_epoch; instance_id; rack_id; rebalance_timeout_ms;
+            subscribed_topic_names; subscribed_topic_regex in 1..; server_assignor;
+            topic_partitions;
+        }
+    }
+    consumer_group_heartbeat_response consumer_group_heartbeat {
+        ConsumerGroupHeartbeatResponse<'_> {
+            throttle_time_ms; error_code; error_message; member_id; member_epoch;
+            heartbeat_interval_ms; assignment;
+        }
+        Assignment<'_> { topic_partitions; }
+    }
+    consumer_group_describe_request consumer_group_describe {
+        ConsumerGroupDescribeRequest<'_> { group_ids; include_authorized_operations; }
+    }
+    consumer_group_describe_response consumer_group_describe {
+        ConsumerGroupDescribeResponse<'_> { throttle_time_ms; groups; }
+        DescribedGroup<'_> {
+            error_code; error_message; group_id; group_state; group_epoch; assignment_epoch;
+            assignor_name; members; authorized_operations;
+        }
+        Member<'_> {
+            member_id; instance_id; rack_id; member_epoch; client_id; client_host;
+            subscribed_topic_names; subscribed_topic_regex; assignment; target_assignment;
+            member_type in 1..;
+        }
+        Assignment<'_> { topic_partitions; }
+        TopicPartitions<'_> { topic_id @ uuid; topic_name; partitions; }
+    }
 }
 
-// The other side has this structure twice, once for each direction.
-macro_rules! cursors {
-    ($($module:ident)*) => {$(
-        impl Arbitrary for kafka_protocol::messages::$module::Cursor {
+/// Of structures that the other side has twice, once for each direction.
+macro_rules! twice {
+    ($($here:ident $name:ident in $request:ident $response:ident {
+        $($field:ident $(@ $make:ident)?;)*
+    })*) => {$(
+        twice! { each $here $name $request { $($field $(@ $make)?;)* } }
+        twice! { each $here $name $response { $($field $(@ $make)?;)* } }
+
+        impl Rebuild for ringmain::wire::$here::$name<'_> {
+            fn rebuild(&self) -> Self {
+                Self { $($field: self.$field.rebuild(),)* }
+            }
+        }
+    )*};
+    (each $here:ident $name:ident $there:ident { $($field:ident $(@ $make:ident)?;)* }) => {
+        impl Arbitrary for kafka_protocol::messages::$there::$name {
             fn arbitrary(source: &mut Source) -> Self {
                 let mut value = Self::default();
-                value.topic_name = Arbitrary::arbitrary(source);
-                value.partition_index = Arbitrary::arbitrary(source);
-                if source.unknown_tags {
-                    value.unknown_tagged_fields.insert(900, Bytes::from_static(b"unknown"));
-                }
+                $(value.$field = make!(source $($make)?);)*
+                unknown_tags!(source value);
                 value
             }
         }
 
-        impl Same<ringmain::wire::describe_topic_partitions::Cursor<'_>>
-            for kafka_protocol::messages::$module::Cursor
-        {
-            fn assert_same(
-                &self,
-                ours: &ringmain::wire::describe_topic_partitions::Cursor<'_>,
-                version: i16,
-            ) {
-                self.topic_name.assert_same(&ours.topic_name, version);
-                self.partition_index.assert_same(&ours.partition_index, version);
+        impl Same<ringmain::wire::$here::$name<'_>> for kafka_protocol::messages::$there::$name {
+            fn assert_same(&self, ours: &ringmain::wire::$here::$name<'_>, version: i16) {
+                $(self.$field.assert_same(&ours.$field, version);)*
             }
         }
-    )*};
+    };
 }
 
-cursors!(describe_topic_partitions_request describe_topic_partitions_response);
-
-impl Rebuild for ringmain::wire::describe_topic_partitions::Cursor<'_> {
-    fn rebuild(&self) -> Self {
-        self.clone()
-    }
+twice! {
+    describe_topic_partitions Cursor
+        in describe_topic_partitions_request describe_topic_partitions_response
+    { topic_name; partition_index; }
+    consumer_group_heartbeat TopicPartitions
+        in consumer_group_heartbeat_request consumer_group_heartbeat_response
+    { topic_id @ uuid; partitions; }
 }
 
 /// One of our messages.
@@ -710,6 +875,30 @@ check! {
     describe_cluster_response describe_cluster DescribeClusterResponse;
     describe_topic_partitions_request describe_topic_partitions DescribeTopicPartitionsRequest;
     describe_topic_partitions_response describe_topic_partitions DescribeTopicPartitionsResponse;
+    offset_commit_request offset_commit OffsetCommitRequest without the last 1;
+    offset_commit_response offset_commit OffsetCommitResponse;
+    offset_fetch_request offset_fetch OffsetFetchRequest without the last 1;
+    offset_fetch_response offset_fetch OffsetFetchResponse;
+    join_group_request join_group JoinGroupRequest;
+    join_group_response join_group JoinGroupResponse;
+    heartbeat_request heartbeat HeartbeatRequest;
+    heartbeat_response heartbeat HeartbeatResponse;
+    leave_group_request leave_group LeaveGroupRequest;
+    leave_group_response leave_group LeaveGroupResponse;
+    sync_group_request sync_group SyncGroupRequest;
+    sync_group_response sync_group SyncGroupResponse;
+    describe_groups_request describe_groups DescribeGroupsRequest;
+    describe_groups_response describe_groups DescribeGroupsResponse;
+    list_groups_request list_groups ListGroupsRequest;
+    list_groups_response list_groups ListGroupsResponse;
+    delete_groups_request delete_groups DeleteGroupsRequest;
+    delete_groups_response delete_groups DeleteGroupsResponse;
+    offset_delete_request offset_delete OffsetDeleteRequest;
+    offset_delete_response offset_delete OffsetDeleteResponse;
+    consumer_group_heartbeat_request consumer_group_heartbeat ConsumerGroupHeartbeatRequest;
+    consumer_group_heartbeat_response consumer_group_heartbeat ConsumerGroupHeartbeatResponse;
+    consumer_group_describe_request consumer_group_describe ConsumerGroupDescribeRequest;
+    consumer_group_describe_response consumer_group_describe ConsumerGroupDescribeResponse;
 }
 
 /// Version 11 of ListOffsets, which the other side lacks, only gives a meaning to one more timestamp.
@@ -726,6 +915,59 @@ fn the_newest_list_offsets_is_laid_out_as_the_one_before() {
         let ours = ringmain::wire::list_offsets::ListOffsetsResponse::decode_whole(&bytes, 11);
         assert_eq!(encoded_here(&ours.unwrap(), 11), bytes, "seed {seed}");
     }
+}
+
+/// Version 10 of the requests for offsets, which the other side lacks: bytes put together by hand
+/// after Kafka's schemas.
+#[test]
+fn the_newest_requests_for_offsets() {
+    use ringmain::wire::offset_commit::OffsetCommitRequest;
+    use ringmain::wire::offset_fetch::OffsetFetchRequest;
+    const TOPIC_ID: &[u8; 16] = b"0123456789abcdef";
+    let commit = [
+        b"\x06group\0\0\0\x07\x07member\x09instance\x02".as_slice(),
+        TOPIC_ID,
+        b"\x03\0\0\0\x01\0\0\0\0\0\0\0\x2a\0\0\0\x03\x05note\0",
+        b"\0\0\0\x02\0\0\0\0\0\0\0\0\xff\xff\xff\xff\0\0",
+        b"\0\0",
+    ];
+    let bytes = commit.concat();
+    let ours = OffsetCommitRequest::decode_whole(&bytes, 10).unwrap();
+    assert_eq!((ours.group_id, ours.generation_id_or_member_epoch), ("group", 7));
+    assert_eq!((ours.member_id, ours.group_instance_id), ("member", Some("instance")));
+    let topic = ours.topics.iter().next().unwrap();
+    assert_eq!((topic.name, &topic.topic_id), ("", TOPIC_ID));
+    let partitions: Vec<_> = topic.partitions.iter().collect();
+    assert_eq!((partitions[0].partition_index, partitions[0].committed_offset), (1, 42));
+    assert_eq!(partitions[0].committed_leader_epoch, 3);
+    assert_eq!(partitions[0].committed_metadata, Some("note"));
+    assert_eq!(
+        (partitions[1].committed_leader_epoch, partitions[1].committed_metadata),
+        (-1, None)
+    );
+    assert_eq!(encoded_here(&ours, 10), bytes);
+    assert_eq!(encoded_here(&ours.rebuild(), 10), bytes);
+
+    let fetch = [
+        b"\x03\x06group\x07member\0\0\0\x05\x02".as_slice(),
+        TOPIC_ID,
+        b"\x03\0\0\0\x01\0\0\0\x02\0\0",
+        b"\x06other\0\xff\xff\xff\xff\0\0",
+        b"\x01\0",
+    ];
+    let bytes = fetch.concat();
+    let ours = OffsetFetchRequest::decode_whole(&bytes, 10).unwrap();
+    assert!(ours.require_stable);
+    let groups: Vec<_> = ours.groups.iter().collect();
+    assert_eq!((groups[0].group_id, groups[0].member_id), ("group", Some("member")));
+    assert_eq!(groups[0].member_epoch, 5);
+    let topic = groups[0].topics.as_ref().unwrap().iter().next().unwrap();
+    assert_eq!((topic.name, &topic.topic_id), ("", TOPIC_ID));
+    assert_eq!(topic.partition_indexes.iter().collect::<Vec<_>>(), [1, 2]);
+    assert_eq!((groups[1].group_id, groups[1].member_id), ("other", None));
+    assert_eq!((groups[1].member_epoch, groups[1].topics.is_none()), (-1, true));
+    assert_eq!(encoded_here(&ours, 10), bytes);
+    assert_eq!(encoded_here(&ours.rebuild(), 10), bytes);
 }
 
 #[test]

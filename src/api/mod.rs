@@ -142,7 +142,7 @@ pub fn begin(
     let body_at = frame.len() - reader.remaining();
     let key = header.api_key;
     let asked = Asked { key, version: header.api_version, correlation_id: header.correlation_id };
-    if !served::decodes(key, asked.version) {
+    if !served::serves(key, asked.version) {
         if key == ApiKey::ApiVersions {
             return Ok(Next::Reply(api_versions::unsupported(asked)));
         }

@@ -29,7 +29,7 @@ pub struct RequestHeader<'a> {
 const CLIENT_ID: Form = Form { version: 1, flexible: false, nullable: true };
 
 impl<'a> RequestHeader<'a> {
-    /// Reads the header, leaving the body in the reader. An API that is not served is an error, for
+    /// Reads the header, leaving the body in the reader. An API that is not spoken is an error, for
     /// even where its body begins is not known.
     pub fn decode(reader: &mut Reader<'a>) -> Result<RequestHeader<'a>, DecodeError> {
         let code = reader.i16()?;
@@ -64,7 +64,7 @@ impl<'a> RequestHeader<'a> {
 
     fn flexible(&self) -> bool {
         let version = request_header_version(self.api_key, self.api_version);
-        version.expect("only requests of served APIs are built") >= 2
+        version.expect("only requests of APIs that are spoken are built") >= 2
     }
 }
 
@@ -101,14 +101,14 @@ impl ResponseHeader {
 }
 
 /// Version of the header of requests with this key and version, 1 or 2; `None` if the API is not
-/// served. (Header 0, without client id, was used by ControlledShutdown version 0 only.)
+/// spoken. (Header 0, without client id, was used by ControlledShutdown version 0 only.)
 #[must_use]
 pub fn request_header_version(api_key: ApiKey, api_version: i16) -> Option<i16> {
     Some(if api_version >= served::flexible_from(api_key)? { 2 } else { 1 })
 }
 
 /// Version of the header of replies to requests with this key and version, 0 or 1; `None` if the
-/// API is not served.
+/// API is not spoken.
 #[must_use]
 pub fn response_header_version(api_key: ApiKey, api_version: i16) -> Option<i16> {
     let flexible = api_version >= served::flexible_from(api_key)?;
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn an_api_that_is_not_served_is_refused() {
+    fn an_api_that_is_not_spoken_is_refused() {
         for code in [-1_i16, ApiKey::Envelope.code(), 93, i16::MAX] {
             let mut bytes = [0; 16];
             bytes[..2].copy_from_slice(&code.to_be_bytes());
