@@ -393,7 +393,7 @@ fn recovery_makes_the_files_what_the_checkpoint_says() {
         })
         .collect();
     let restore = |found: &[Found]| {
-        Log::restore(&checkpoint, OPTIONS, found, Timestamp(0)).map(|(_, plan)| plan)
+        Log::restore(&checkpoint, OPTIONS, found, &[], Timestamp(0)).map(|(_, plan)| plan)
     };
     assert_eq!(restore(&found), Ok(RecoveryPlan::default()));
     found.push(file(5, FileKind::Log, 70));
@@ -442,7 +442,7 @@ fn a_damaged_checkpoint_is_refused_or_harmless() {
         }
         let loaded = rkyv::from_bytes::<LogCheckpoint, rkyv::rancor::Error>(&bytes);
         let Ok(checkpoint) = loaded else { continue };
-        match Log::restore(&checkpoint, OPTIONS, &found, Timestamp(0)) {
+        match Log::restore(&checkpoint, OPTIONS, &found, &[], Timestamp(0)) {
             Ok((log, _)) => assert_eq!(log.checkpoint(), checkpoint, "round {round}"),
             Err(_) => refused += 1,
         }
