@@ -25,6 +25,7 @@ use super::disk::{self, Disk, Janitor, JournalFiles, JournalOptions, Place};
 use super::fatal::{self, ExitStatus};
 use super::mesh::{self, Mesh};
 use super::ring::Ring;
+use super::segment_files::Exchanges;
 use super::signals::{self, StopSwitch};
 use super::turn::{Parts, Shard};
 use super::watch::{Pulse, Watchdog};
@@ -201,6 +202,7 @@ where
     let make = Arc::new(make);
     let (reports, reported) = channel();
     let janitor = Janitor::default();
+    let exchanges = Arc::new(Exchanges::default());
     let mut pulses = Vec::new();
     let mut gates = Vec::new();
     let mut executors = Vec::new();
@@ -212,6 +214,7 @@ where
             shard: ShardId(shard as u16),
             incarnation: data.incarnation(),
             janitor: janitor.clone(),
+            exchanges: Arc::clone(&exchanges),
         };
         let seed = Seed {
             place: Arc::new(place),

@@ -26,8 +26,8 @@ use crate::journal::{
     self, FileHeader, HeaderFault, Lane, PlanFault, Replay, ReplayEnd, ReplayedEntry,
 };
 use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH};
-use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name};
-use crate::shard::owner::{OwnerOptions, ShardCheckpoint};
+use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, cleaned_name, file_name};
+use crate::shard::owner::{CompactionSettings, OwnerOptions, ShardCheckpoint};
 use crate::shard::recovery::Recovery;
 use crate::shard::{ConnectionLimits, ShardOptions, ShardSeed};
 use crate::time::Now;
@@ -59,13 +59,16 @@ pub fn seeds(
         warn!("{note}");
     }
 
-    let mut seed = [0; 8];
-    random(&mut seed);
-    let mut controller = Some((catalog, catalog_log_bytes, u64::from_ne_bytes(seed)));
+    let mut seed = || {
+        let mut seed = [0; 8];
+        random(&mut seed);
+        u64::from_ne_bytes(seed)
+    };
+    let mut controller = Some((catalog, catalog_log_bytes, seed()));
     let shards = (0..shard_count).map(ShardId).zip(recovery.finish(shard_count));
     Ok(shards
         .map(|(shard, partitions)| ShardSeed {
-            options: options(settings, shard, shard_count, data.incarnation()),
+            options: options(settings, shard, shard_count, data.incarnation(), seed()),
             image: image.clone(),
             statics: statics.clone(),
             partitions,
@@ -80,7 +83,9 @@ fn options(
     shard: ShardId,
     shard_count: u16,
     incarnation: Incarnation,
+    seed: u64,
 ) -> ShardOptions {
+    let keys_bytes = usize::try_from(settings.log_cleaner_dedupe_buffer_size).unwrap_or(usize::MAX);
     let share = |limit: u32| (limit as usize).div_ceil(usize::from(shard_count));
     let rate = settings.max_connection_creation_rate;
     let tail_bytes = settings.memory_tail_bytes / u64::from(shard_count);
@@ -97,6 +102,12 @@ fn options(
             producer_expiration: Duration::from_millis(
                 settings.transactions.producer_id_expiration_ms,
             ),
+            compaction: CompactionSettings {
+                enabled: settings.log_cleaner_enable,
+                interval: Duration::from_millis(settings.log_cleaner_backoff_ms),
+                keys_bytes_max: keys_bytes / usize::from(shard_count),
+                seed,
+            },
         },
         connections: ConnectionLimits {
             count_max: share(settings.max_connections),
@@ -269,8 +280,14 @@ fn open_partitions(
             discard(root, &name, &mut leftovers)?;
         }
         let files: Vec<Found> = present.iter().filter(|_| !stale).flat_map(found_files).collect();
-        let plan = recovery.open(at, &files).map_err(corrupt)?;
+        let own = present.as_ref().filter(|_| !stale);
+        let cleaned = own.map(|found| found.cleaned.as_slice()).unwrap_or_default();
+        let plan = recovery.open(at, &files, cleaned).map_err(corrupt)?;
         let directory = root.join(&name);
+        finish_exchange(&directory, &plan)?;
+        for replaced in own.iter().flat_map(|found| &found.replaced) {
+            remove(&directory.join(replaced))?;
+        }
         carry_out(&directory, at, &plan, recovery)?;
         if present.is_some_and(|found| found.at.is_none()) {
             // A crash came between making the directory and naming its owner.
@@ -313,6 +330,27 @@ fn discard(root: &Path, name: &str, count: &mut u32) -> Result<(), StartError> {
     fs::remove_dir_all(&aside).map_err(broken(&operation))
 }
 
+/// What the checkpoint names was cleaned and flushed before; only the names may be missing.
+fn finish_exchange(directory: &Path, plan: &RecoveryPlan) -> Result<(), StartError> {
+    for file in &plan.adopt {
+        let from = directory.join(cleaned_name(file.segment, file.kind, file.generation));
+        let operation = format!("renaming {}", from.display());
+        fs::rename(&from, directory.join(file_name(file.segment, file.kind)))
+            .map_err(broken(&operation))?;
+    }
+    if !plan.adopt.is_empty() {
+        sync_directory(directory).map_err(broken(format_args!("{}", directory.display())))?;
+    }
+    for file in &plan.discard {
+        remove(&directory.join(cleaned_name(file.segment, file.kind, file.generation)))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), StartError> {
+    fs::remove_file(path).map_err(broken(format_args!("removing {}", path.display())))
+}
+
 fn carry_out(
     directory: &Path,
     at: TopicPartition,
@@ -326,8 +364,7 @@ fn carry_out(
         file.set_len(u64::from(cut.bytes)).map_err(broken(&operation))?;
     }
     for (segment, kind) in &plan.delete {
-        let path = directory.join(file_name(*segment, *kind));
-        fs::remove_file(&path).map_err(broken(format_args!("removing {}", path.display())))?;
+        remove(&directory.join(file_name(*segment, *kind)))?;
     }
     for segment in &plan.rebuild {
         let path = directory.join(file_name(*segment, FileKind::Log));

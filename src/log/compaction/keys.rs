@@ -25,11 +25,6 @@ impl Keys {
         Keys { hasher, newest: Map::default(), count_max: (bytes_max / KEY_BYTES).max(1) }
     }
 
-    /// How many keys there are.
-    pub(super) fn count(&self) -> usize {
-        self.newest.len()
-    }
-
     /// Notes a record. False if its key is new and there is no room for another.
     pub(super) fn note(&mut self, key: &[u8], offset: Offset) -> bool {
         let hash = self.hash(key);
@@ -70,7 +65,6 @@ mod tests {
         assert!(!keys.has_newer(b"a", Offset(9)));
         assert!(!keys.has_newer(b"", Offset(6)));
         assert!(!keys.has_newer(b"unknown", Offset(0)));
-        assert_eq!(keys.count(), 2);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use crate::api::work::{Answer, FetchItem, Fetched, PartitionRefusal};
 use crate::batch::HEADER_BYTES;
 use crate::ids::{Offset, ShardId, TopicPartition};
-use crate::log::{self, FileRead, Read, Scan};
+use crate::log::{self, FileRead, IndexError, Read, Scan};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork, Piece};
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
@@ -160,7 +160,8 @@ impl Owner {
         };
         let length = wanted.min(read.end.saturating_sub(position));
         let directory = partition.directory.clone();
-        FileWork::Read { range: FileRange { directory, segment: read.segment, position, length } }
+        let (segment, generation) = (read.segment, read.generation);
+        FileWork::Read { range: FileRange { directory, segment, generation, position, length } }
     }
 
     pub(super) fn on_fetch_file(
@@ -248,7 +249,8 @@ impl Owner {
         let wanted = u32::try_from(bytes_max.max(first)).unwrap_or(u32::MAX);
         let mut end = read.end.min(position.saturating_add(wanted));
         // Clients take a batch that is cut short, but its bytes would travel twice.
-        if let Some(boundary) = partition.log.boundary_at_most(read.segment, end)
+        if read.is_of(&partition.log)
+            && let Some(boundary) = partition.log.boundary_at_most(read.segment, end)
             && boundary as usize >= position as usize + first
         {
             end = boundary;
@@ -256,7 +258,8 @@ impl Owner {
         let length = end - position;
         fetched.size = length as usize;
         let directory = partition.directory.clone();
-        let range = FileRange { directory, segment: read.segment, position, length };
+        let (segment, generation) = (read.segment, read.generation);
+        let range = FileRange { directory, segment, generation, position, length };
         fetched.pieces.push(Piece::File(range));
         Ok(fetched)
     }
@@ -271,7 +274,8 @@ impl Owner {
     ) -> bool {
         let Some(partition) = self.partitions.get_mut(&at) else { return false };
         match partition.log.on_index(segment, offsets, times) {
-            Ok(()) => true,
+            // Gone meanwhile, by retention or compaction: whoever asked looks again.
+            Ok(()) | Err(IndexError::UnknownSegment) => true,
             Err(error) => {
                 tracing::error!(%segment, topic_partition = partition.directory.name, ?error, "index is damaged");
                 false

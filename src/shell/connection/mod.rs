@@ -22,7 +22,7 @@ mod send;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -34,6 +34,7 @@ use self::assembly::Assembly;
 use self::gather::Gather;
 use self::outbox::Outbox;
 use super::background::Background;
+use super::disk::Place;
 use super::finished::Finished;
 use super::operation::Operation;
 use super::ring::Ring;
@@ -149,8 +150,8 @@ pub(super) struct FileSource<'a> {
     pub files: &'a mut SegmentFiles,
     /// Where cold ranges are read.
     pub background: &'a Background<Finished>,
-    /// Where the partition directories are.
-    pub root: &'a Path,
+    /// Where the files are.
+    pub place: &'a Arc<Place>,
 }
 
 /// All connections of a shard.

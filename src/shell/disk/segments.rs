@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::error::is_full;
 use crate::ids::Offset;
-use crate::log::{FileKind, SegmentWrite, file_name};
+use crate::log::{FileKind, OutputFile, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
 use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::sys;
@@ -188,6 +188,13 @@ impl PartitionFiles {
             self.directory_unflushed = false;
         }
         Ok(())
+    }
+
+    /// Segments whose files get other names: they are not written any more.
+    pub(super) fn forget(&mut self, replaced: &[OutputFile]) {
+        for old in replaced {
+            self.open.remove(&old.segment);
+        }
     }
 
     /// `FileWork::DeleteSegments`.

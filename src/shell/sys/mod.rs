@@ -9,7 +9,7 @@ mod process;
 mod socket;
 
 pub(super) use file::{
-    Reading, allocate, is_cached, open_in, read_if_cached, space_of, write_gathered,
+    Reading, allocate, create_in, is_cached, open_in, read_if_cached, space_of, write_gathered,
 };
 pub(super) use process::{
     ignore_broken_pipes, keep_files_private, kernel_release, lock_limit, monotonic_nanos,
