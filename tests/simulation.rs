@@ -87,7 +87,7 @@ fn drained(history: &History) -> Vec<(TopicPartition, Vec<usize>)> {
     let mut found: BTreeMap<TopicPartition, Vec<usize>> = BTreeMap::new();
     for (index, event) in history.events.iter().enumerate() {
         if let Event::Poll { consumer: FINAL, at, .. } = event
-            && history.promises.get(at).is_some_and(|promise| promise.durable)
+            && history.promises.get(at).is_some_and(|promise| promise.durable && !promise.compacted)
         {
             found.entry(*at).or_default().push(index);
         }
@@ -96,6 +96,20 @@ fn drained(history: &History) -> Vec<(TopicPartition, Vec<usize>)> {
         history.events.iter().any(|event| matches!(event, Event::Deleting { at: d } if d == at))
     };
     found.into_iter().filter(|(at, polls)| polls.len() >= 4 && !deleted(at)).collect()
+}
+
+/// The first value of each batch that was acknowledged with its offset.
+fn acked_values(history: &History) -> BTreeSet<Value> {
+    let mut sent = BTreeMap::new();
+    let mut acked = BTreeSet::new();
+    for event in &history.events {
+        match event {
+            Event::Send { id, first, .. } => drop(sent.insert(*id, *first)),
+            Event::Acked { id, base_offset: Some(_) } => acked.extend(sent.get(id)),
+            _ => {}
+        }
+    }
+    acked
 }
 
 /// Changes a good history in one way; `None` if it has no place for that.
@@ -110,6 +124,7 @@ fn spoil(history: &History, kind: u64, random: &mut Prng) -> Option<History> {
         _ => unreachable!("a poll"),
     };
     let (first, second) = (value(&history.events[one]), value(&history.events[other]));
+    let acked = acked_values(&history);
     let mut put = |index: usize, new: Value| {
         if let Event::Poll { value, .. } = &mut history.events[index] {
             *value = new;
@@ -120,7 +135,8 @@ fn spoil(history: &History, kind: u64, random: &mut Prng) -> Option<History> {
         0 => drop(history.events.remove(one)),
         // One record twice.
         1 => put(other, first),
-        // Two records change places.
+        // Two records change places, of which one is known to be acknowledged where it was.
+        2 if !acked.contains(&first) => return None,
         2 => {
             put(one, second);
             put(other, first);
@@ -149,22 +165,6 @@ fn spoil(history: &History, kind: u64, random: &mut Prng) -> Option<History> {
         }
         // The end of a partition is gone, from an acknowledged record on.
         4 => {
-            let sent: BTreeMap<_, _> = history
-                .events
-                .iter()
-                .filter_map(|event| match event {
-                    Event::Send { id, at: to, first, .. } if to == at => Some((*id, *first)),
-                    _ => None,
-                })
-                .collect();
-            let acked: BTreeSet<_> = history
-                .events
-                .iter()
-                .filter_map(|event| match event {
-                    Event::Acked { id, base_offset: Some(_) } => sent.get(id).copied(),
-                    _ => None,
-                })
-                .collect();
             let from =
                 polls.iter().find(|index| acked.contains(&value(&history.events[**index])))?;
             for index in polls.iter().rev().filter(|index| *index >= from) {

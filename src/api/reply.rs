@@ -48,6 +48,8 @@ pub struct FileRange {
     pub directory: Arc<PartitionDirectory>,
     /// Base offset of the segment.
     pub segment: Offset,
+    /// Which of its contents: compaction replaces the file by another.
+    pub generation: u32,
     /// First byte.
     pub position: u32,
     /// How many.

@@ -92,6 +92,10 @@ pub struct Settings {
     pub log_retention_check_interval_ms: u64,
     /// `log.cleaner.enable`.
     pub log_cleaner_enable: bool,
+    /// `log.cleaner.backoff.ms`.
+    pub log_cleaner_backoff_ms: u64,
+    /// `log.cleaner.dedupe.buffer.size`, in bytes, over all shards.
+    pub log_cleaner_dedupe_buffer_size: u64,
 
     /// Consumer groups and committed offsets.
     pub groups: GroupSettings,

@@ -161,6 +161,8 @@ impl Reading {
             auto_create_topics_enable: self.flag("auto.create.topics.enable"),
             log_retention_check_interval_ms: self.number("log.retention.check.interval.ms"),
             log_cleaner_enable: self.flag("log.cleaner.enable"),
+            log_cleaner_backoff_ms: self.number("log.cleaner.backoff.ms"),
+            log_cleaner_dedupe_buffer_size: self.number("log.cleaner.dedupe.buffer.size"),
             groups: self.groups(),
             transactions: self.transactions(),
             static_configs: Arc::new(self.values.clone()),

@@ -20,6 +20,8 @@ pub struct LogCheckpoint {
     pub start_offset: i64,
     /// Offset after the last record that is durable in the segments.
     pub next_offset: i64,
+    /// Everything below has been compacted.
+    pub clean_offset: i64,
     /// The segments, oldest first. Those after the first that is not closed are left out.
     pub segments: Vec<SegmentCheckpoint>,
     /// Leader epochs that began below `next_offset`.
@@ -61,6 +63,8 @@ pub struct SegmentCheckpoint {
     pub last_append: i64,
     /// Whether the segment is closed.
     pub sealed: bool,
+    /// How often compaction has replaced its content.
+    pub generation: u32,
 }
 
 /// One entry of the leader-epoch history.
@@ -92,6 +96,7 @@ impl SegmentCheckpoint {
             created: segment.created.0,
             last_append: mark.last_append.0,
             sealed: mark.sealed,
+            generation: segment.generation,
         }
     }
 
@@ -113,7 +118,9 @@ impl SegmentCheckpoint {
             last_append: Timestamp(self.last_append),
             sealed: self.sealed,
         };
-        Segment::at(Offset(self.start_offset), Timestamp(self.created), mark)
+        let mut segment = Segment::at(Offset(self.start_offset), Timestamp(self.created), mark);
+        segment.generation = self.generation;
+        segment
     }
 }
 
@@ -126,8 +133,18 @@ impl Log {
         let mut epochs = self.epochs.clone();
         epochs.truncate_from_end(next_offset);
         let durable = self.segment_index_for(self.flush_segment) + 1;
-        let segments = self.segments.iter().take(durable);
+        // What compaction has made counts from the first checkpoint that names it, and with it the
+        // old segments are gone: a start puts the names right that are not yet.
+        let (cleaned, replaced) = match &self.replacement {
+            Some(replacement) => {
+                (replacement.segments.as_slice(), replacement.compacted.replaced.len())
+            }
+            None => (&[][..], 0),
+        };
+        let segments = cleaned.iter().chain(self.segments.iter().take(durable).skip(replaced));
+        let clean_offset = self.replacement.as_ref().map(|r| r.compacted.clean_offset);
         LogCheckpoint {
+            clean_offset: self.clean_offset.max(clean_offset.unwrap_or_default()).0,
             start_offset: self.start_offset.0,
             next_offset: next_offset.0,
             segments: segments

@@ -48,6 +48,7 @@ mod recovery;
 mod index_load;
 
 mod clock;
+mod compaction;
 mod retention;
 mod truncate;
 
@@ -60,14 +61,20 @@ use std::collections::VecDeque;
 
 pub use checkpoint::{EpochCheckpoint, LogCheckpoint, SegmentCheckpoint};
 pub use clock::{CLOCK_CONFIRM, CLOCK_STEP_MAX, ClockGuard};
+pub use compaction::{
+    CleanError, CleanedSegment, Cleaning, Compacted, CompactionOptions, CompactionPlan, OutputFile,
+    Source, Step,
+};
 pub use epochs::{EpochEntry, EpochHistory, EpochTextError};
 pub use index::IndexEntry;
 pub use index_load::{IndexError, IndexRewrite};
 pub use mark::BatchSpan;
-pub use names::{FileKind, file_name, parse_file_name};
+pub use names::{
+    FileKind, cleaned_name, deleted_name, file_name, parse_file_name, parse_passing_name,
+};
 pub use options::LogOptions;
 pub use read::{FileRead, Read};
-pub use recovery::{Found, RecoveryError, RecoveryPlan, Truncation};
+pub use recovery::{Found, FoundCleaned, RecoveryError, RecoveryPlan, Truncation};
 pub use retention::Retention;
 pub use scan::{Scan, SegmentScan, locate, locate_timestamp, readable, whole_batches};
 pub use sparse::{Entry, decode_entries, encode_entries, lower_bound};
@@ -78,6 +85,7 @@ pub use write::{SegmentFiles, SegmentFlush, SegmentWrite};
 
 use crate::ids::Offset;
 use crate::time::Timestamp;
+use compaction::Replacement;
 use mark::Mark;
 use segment::Segment;
 use tail::Tail;
@@ -107,6 +115,10 @@ pub struct Log {
     /// Bytes appended and not yet reported as written.
     unwritten_bytes: usize,
     clock: ClockGuard,
+    /// Compaction has cleaned everything below.
+    clean_offset: Offset,
+    /// Cleaned segments on their way to the place of the old ones.
+    replacement: Option<Replacement>,
 }
 
 impl Log {
@@ -127,6 +139,8 @@ impl Log {
             flush_segment: start,
             unwritten_bytes: 0,
             clock: ClockGuard::default(),
+            clean_offset: start,
+            replacement: None,
             segments: VecDeque::from([segment]),
         }
     }

@@ -30,6 +30,10 @@ impl FileKind {
 }
 
 const DIGITS: usize = 20;
+/// Suffix of a file that compaction has made and that has not yet taken its place. Kafka's word.
+const CLEANED: &str = ".cleaned";
+/// Suffix of a file that something else has taken the place of. Kafka's word.
+const DELETED: &str = ".deleted";
 
 /// The name of one file of the segment that starts at `segment`.
 #[must_use]
@@ -49,9 +53,47 @@ pub fn parse_file_name(name: &str) -> Option<(Offset, FileKind)> {
     Some((Offset(digits.parse().ok()?), kind))
 }
 
+/// The name of a file that compaction is making, until it takes its place.
+#[must_use]
+pub fn cleaned_name(segment: Offset, kind: FileKind, generation: u32) -> String {
+    format!("{}.{generation}{CLEANED}", file_name(segment, kind))
+}
+
+/// The name a file gets when one of a later generation takes its place, for those who still have to
+/// read it.
+#[must_use]
+pub fn deleted_name(segment: Offset, kind: FileKind, generation: u32) -> String {
+    format!("{}.{generation}{DELETED}", file_name(segment, kind))
+}
+
+/// Whether a file has one of the names that compaction gives for a while; with what is in it if it
+/// has not yet taken its place.
+#[must_use]
+pub fn parse_passing_name(name: &str) -> Option<Option<(Offset, FileKind, u32)>> {
+    let (rest, cleaned) = match name.strip_suffix(CLEANED) {
+        Some(rest) => (rest, true),
+        None => (name.strip_suffix(DELETED)?, false),
+    };
+    let (file, generation) = rest.rsplit_once('.')?;
+    let (segment, kind) = parse_file_name(file)?;
+    let generation = generation.parse().ok()?;
+    Some(cleaned.then_some((segment, kind, generation)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn passing_names_round_trip() {
+        let name = cleaned_name(Offset(7), FileKind::TimeIndex, 12);
+        assert_eq!(name, "00000000000000000007.timeindex.12.cleaned");
+        assert_eq!(parse_passing_name(&name), Some(Some((Offset(7), FileKind::TimeIndex, 12))));
+        assert_eq!(parse_passing_name(&deleted_name(Offset(7), FileKind::Log, 3)), Some(None));
+        for name in [".cleaned", "a.1.cleaned", "00000000000000000007.log.cleaned"] {
+            assert_eq!(parse_passing_name(name), None, "{name}");
+        }
+    }
 
     #[test]
     fn names_round_trip() {

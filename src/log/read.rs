@@ -27,6 +27,8 @@ pub enum Read {
 pub struct FileRead {
     /// The segment.
     pub segment: Offset,
+    /// Which of its contents ([`FileRead::is_of`]).
+    pub generation: u32,
     /// Where a batch starts that is the one with the target, or one before it.
     pub position: u32,
     /// Whether it is the one with the target, so that no search ([`locate`](super::locate)) is
@@ -48,6 +50,16 @@ pub struct FileRead {
     pub next_offset: Offset,
     /// The bound of this read: nothing at or above it may be served.
     pub up_to: Offset,
+}
+
+impl FileRead {
+    /// Whether the segment still has the content this read is about. If compaction has replaced
+    /// it, what the log says of it now has nothing to do with the positions here.
+    #[must_use]
+    pub fn is_of(&self, log: &Log) -> bool {
+        let segment = log.find_segment(self.segment);
+        segment.is_some_and(|segment| segment.generation == self.generation)
+    }
 }
 
 impl Log {
@@ -138,6 +150,7 @@ impl Log {
         };
         Some(FileRead {
             segment: segment.start,
+            generation: segment.generation,
             position,
             exact: known_offset == target,
             end,

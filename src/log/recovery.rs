@@ -30,6 +30,19 @@ pub struct Found {
     pub bytes: u64,
 }
 
+/// A file that compaction has made and that has not taken its place yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundCleaned {
+    /// The segment it is to be.
+    pub segment: Offset,
+    /// What it holds.
+    pub kind: FileKind,
+    /// Of its content.
+    pub generation: u32,
+    /// Its length, in bytes.
+    pub bytes: u64,
+}
+
 /// A file that has to be cut to a length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Truncation {
@@ -44,6 +57,11 @@ pub struct Truncation {
 /// What makes the files equal to the checkpoint. All of it comes before the first append.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RecoveryPlan {
+    /// Cleaned files that the checkpoint names: they take the place of the file they stand for,
+    /// before anything else is done.
+    pub adopt: Vec<FoundCleaned>,
+    /// Cleaned files that it does not name: of a cleaning that did not come to its end.
+    pub discard: Vec<FoundCleaned>,
     /// Files that are longer than the checkpoint says: written, but not known to be durable.
     pub truncate: Vec<Truncation>,
     /// Files of segments that the checkpoint does not name: never durable, or already removed.
@@ -104,10 +122,11 @@ impl Log {
         checkpoint: &LogCheckpoint,
         options: LogOptions,
         found: &[Found],
+        cleaned: &[FoundCleaned],
         now: Timestamp,
     ) -> Result<(Log, RecoveryPlan), RecoveryError> {
         let epochs = check(checkpoint).map_err(|reason| RecoveryError::Checkpoint { reason })?;
-        let plan = plan(&checkpoint.segments, found)?;
+        let plan = plan(&checkpoint.segments, found, cleaned)?;
         let mut segments: VecDeque<Segment> =
             checkpoint.segments.iter().map(SegmentCheckpoint::restore).collect();
         let next_offset = Offset(checkpoint.next_offset);
@@ -127,6 +146,8 @@ impl Log {
             flush_segment: active.start,
             unwritten_bytes: 0,
             clock: ClockGuard::default(),
+            clean_offset: Offset(checkpoint.clean_offset),
+            replacement: None,
             segments,
         };
         Ok((log, plan))
@@ -177,7 +198,10 @@ fn check(checkpoint: &LogCheckpoint) -> Result<EpochHistory, &'static str> {
     };
     ensure(ends_right, "its end offset is not that of its last segment")?;
     let first = checkpoint.segments.first().map_or(0, |first| first.start_offset);
-    ensure(first <= checkpoint.start_offset, "it starts before its first segment")?;
+    // Compaction may leave nothing of the first segments.
+    let start_max = checkpoint.start_offset.max(checkpoint.clean_offset);
+    ensure(first <= start_max, "it starts before its first segment")?;
+    ensure(0 <= checkpoint.clean_offset, "its clean offset is negative")?;
     let last_epoch = checkpoint.epochs.last();
     ensure(
         last_epoch.is_none_or(|last| last.start_offset < checkpoint.next_offset),
@@ -190,10 +214,21 @@ fn check(checkpoint: &LogCheckpoint) -> Result<EpochHistory, &'static str> {
     EpochHistory::from_entries(entries.collect()).ok_or("its leader epochs do not rise")
 }
 
-fn plan(segments: &[SegmentCheckpoint], found: &[Found]) -> Result<RecoveryPlan, RecoveryError> {
-    let mut plan = RecoveryPlan::default();
+fn plan(
+    segments: &[SegmentCheckpoint],
+    found: &[Found],
+    cleaned: &[FoundCleaned],
+) -> Result<RecoveryPlan, RecoveryError> {
+    let is_named = |file: &&FoundCleaned| {
+        segments.iter().any(|segment| {
+            segment.start_offset == file.segment.0 && segment.generation == file.generation
+        })
+    };
+    let (adopt, discard) = cleaned.iter().partition(is_named);
+    let mut plan = RecoveryPlan { adopt, discard, ..RecoveryPlan::default() };
     let mut left: BTreeMap<(Offset, FileKind), u64> =
         found.iter().map(|file| ((file.segment, file.kind), file.bytes)).collect();
+    left.extend(plan.adopt.iter().map(|file| ((file.segment, file.kind), file.bytes)));
     for checkpoint in segments {
         let segment = Offset(checkpoint.start_offset);
         let mut rebuild = false;

@@ -31,6 +31,10 @@ impl Log {
             self.restamp(now.timestamp);
         }
         let mut retention = Retention::default();
+        if self.replacement.is_some() {
+            // The first segments are just being exchanged; the next check finds the new ones.
+            return retention;
+        }
         let retention_bytes = self.options.retention_bytes.filter(|_| self.options.delete);
         let retention_ms = self.options.retention_ms.filter(|_| self.options.delete && believed);
         let mut excess = retention_bytes.map_or(0, |keep| self.bytes().saturating_sub(keep));

@@ -18,6 +18,9 @@ pub(super) struct Segment {
     /// Wall clock at creation. Kafka measures `segment.ms` from here when the first batch has no
     /// timestamp.
     pub(super) created: Timestamp,
+    /// How often compaction has put new content into its place; tells its files from those of an
+    /// earlier content.
+    pub(super) generation: u32,
     /// Whether the files have been created, or will be by a write that is under way.
     pub(super) has_files: bool,
     /// End of what is appended.
@@ -46,6 +49,7 @@ impl Segment {
         Segment {
             start,
             created,
+            generation: 0,
             has_files: mark.bytes > 0,
             head: mark,
             written: mark,

@@ -154,6 +154,7 @@ impl Log {
             self.tail_start = mark.next_offset;
             self.tail_mark = mark;
         }
+        self.clean_offset = self.clean_offset.min(mark.next_offset);
         let segment = self.active_mut();
         segment.head = mark;
         if segment.written.sealed || mark.bytes < segment.written.bytes {

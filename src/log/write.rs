@@ -156,6 +156,13 @@ impl Log {
         })
     }
 
+    /// Which of its contents a segment has: compaction replaces it. `None` if there is no such
+    /// segment.
+    #[must_use]
+    pub fn generation(&self, segment: Offset) -> Option<u32> {
+        self.find_segment(segment).map(|segment| segment.generation)
+    }
+
     /// The segments by the offsets they start at, oldest first; the last is the active one.
     pub fn segments(&self) -> impl Iterator<Item = Offset> {
         self.segments.iter().map(|segment| segment.start)

@@ -13,7 +13,7 @@ pub use super::owner::{Inspected, Inspection};
 pub use crate::api::reply::{FileRange, PartitionDirectory, Piece, Reply};
 use crate::ids::{ConnectionId, Offset, ShardId};
 use crate::journal;
-use crate::log::{IndexRewrite, SegmentWrite};
+use crate::log::{CleanError, Cleaning, Compacted, IndexRewrite, OutputFile, SegmentWrite};
 use crate::time::{Instant, Now};
 
 /// A shard as its host sees it. Every `on_*` is a fact; the host drains [`Engine::poll_action`]
@@ -210,6 +210,39 @@ pub enum FileWork {
     },
     /// Unlink journal files of earlier starts, whose entries are all in flushed segments now.
     DeleteOldJournals,
+    /// Carry a cleaning on for a while: take what its steps say, some megabytes of it, so that other
+    /// work gets its turn. Its files have names of their own
+    /// ([`cleaned_name`](crate::log::cleaned_name)). A step that seals a segment has flushed it and
+    /// its names when it ends.
+    Clean {
+        /// Whose.
+        directory: Arc<PartitionDirectory>,
+        /// Comes back with more to do, or as what it came to.
+        cleaning: Box<Cleaning>,
+    },
+    /// Put cleaned files in the place of those that they replace, durably. A replaced `.log` stays
+    /// readable under [`deleted_name`](crate::log::deleted_name); from the first changed name on, a
+    /// range of an earlier generation is read from there.
+    Exchange {
+        /// Whose.
+        directory: Arc<PartitionDirectory>,
+        /// The old segments.
+        replaced: Vec<OutputFile>,
+        /// The new ones.
+        cleaned: Vec<OutputFile>,
+    },
+    /// Unlink what an exchange has replaced.
+    DropReplaced {
+        /// Whose.
+        directory: Arc<PartitionDirectory>,
+        /// The old segments.
+        files: Vec<OutputFile>,
+    },
+    /// Unlink all cleaned files that are in no place yet: their cleaning was given up.
+    DropCleaned {
+        /// Whose.
+        directory: Arc<PartitionDirectory>,
+    },
     /// Free and total bytes of the file system below the data directory.
     Space,
     /// No file at all: computing that would hold up the shard. Call [`Inspection::run`] on a
@@ -224,6 +257,12 @@ pub enum FileOutcome {
     Done,
     /// What was read.
     Bytes(Bytes),
+    /// There is more to clean.
+    Cleaning(Box<Cleaning>),
+    /// A cleaning is done; its files are durable.
+    Cleaned(Compacted),
+    /// A segment is not what it should be, so nothing of the partition is cleaned.
+    Uncleanable(CleanError),
     /// Both indexes.
     Indexes {
         /// `.index`

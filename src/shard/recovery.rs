@@ -20,7 +20,9 @@ use crate::catalog::{Image, StaticConfigs, TopicConfig};
 use crate::ids::{Incarnation, Offset, PartitionId, TopicId, TopicPartition};
 use crate::journal::{EntryKind, Gap, Merge, Placed, RecoveredEnd, ReplayedEntry};
 use crate::limits::PARTITION_PRODUCERS_MAX;
-use crate::log::{Found, IndexRewrite, Log, RecoveryError, RecoveryPlan, SegmentScan};
+use crate::log::{
+    Found, FoundCleaned, IndexRewrite, Log, RecoveryError, RecoveryPlan, SegmentScan,
+};
 use crate::producer::ProducerTable;
 use crate::time::Now;
 
@@ -205,6 +207,7 @@ impl Recovery {
         &mut self,
         at: TopicPartition,
         found: &[Found],
+        cleaned: &[FoundCleaned],
     ) -> Result<RecoveryPlan, RecoveryFault> {
         let now = self.now;
         let Some(partition) = self.partitions.get_mut(&at) else {
@@ -213,7 +216,8 @@ impl Recovery {
         let options = log_options(&partition.config, at);
         let checkpoint = partition.checkpoint.take();
         let log = checkpoint.as_ref().map(|checkpoint| checkpoint.log.clone()).unwrap_or_default();
-        let (log, plan) = Log::restore(&log, options, found, now.timestamp).map_err(|error| {
+        let restored = Log::restore(&log, options, found, cleaned, now.timestamp);
+        let (log, plan) = restored.map_err(|error| {
             let directory = partition.directory.name.clone();
             RecoveryFault::Files { directory, error }
         })?;

@@ -27,6 +27,7 @@ use super::fatal::{self, ExitStatus};
 use super::limits_check::{self, Unfit};
 use super::mesh::{self, Mesh};
 use super::ring::Ring;
+use super::segment_files::Exchanges;
 use super::signals::{StopSignals, StopSwitch};
 use super::turn::{Parts, Shard};
 use super::watch::{Pulse, Watchdog};
@@ -230,6 +231,7 @@ where
     let (reports, reported) = channel();
     let janitor = Janitor::default();
     let settled = Arc::new(AtomicUsize::new(0));
+    let exchanges = Arc::new(Exchanges::default());
     let mut pulses = Vec::new();
     let mut gates = Vec::new();
     let mut executors = Vec::new();
@@ -243,6 +245,7 @@ where
             incarnation: data.incarnation(),
             janitor: janitor.clone(),
             descriptors: Arc::clone(&descriptors),
+            exchanges: Arc::clone(&exchanges),
         };
         let seed = Seed {
             place: Arc::new(place),

@@ -26,7 +26,7 @@ use std::path::{Path, PathBuf};
 use tracing::warn;
 
 use crate::ids::{Incarnation, PartitionId, ShardId, TopicId, TopicPartition};
-use crate::log::{FileKind, parse_file_name};
+use crate::log::{FileKind, FoundCleaned, parse_file_name, parse_passing_name};
 use crate::shell::sys;
 
 /// Version of the layout that this program writes.
@@ -122,6 +122,10 @@ pub struct FoundPartition {
     pub metadata_is_whole: bool,
     /// In order of base offset.
     pub segments: Vec<FoundSegment>,
+    /// What compaction has made and not put in place.
+    pub cleaned: Vec<FoundCleaned>,
+    /// Names of files that compaction had put aside for readers who are gone.
+    pub replaced: Vec<String>,
     /// Text of `leader-epoch-checkpoint`, if it is there.
     pub epochs: Option<String>,
 }
@@ -650,10 +654,22 @@ fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>, OpenError> {
 
 fn find_partition(name: String, path: &Path) -> Result<FoundPartition, OpenError> {
     let mut segments = std::collections::BTreeMap::<crate::ids::Offset, FoundSegment>::new();
+    let (mut cleaned, mut replaced) = (Vec::new(), Vec::new());
     for (file, path) in entries(path)? {
+        let length = || {
+            let metadata = path.metadata();
+            Ok(metadata.map_err(broken(format_args!("looking at {}", path.display())))?.len())
+        };
+        match parse_passing_name(&file) {
+            Some(Some((segment, kind, generation))) => {
+                let bytes = length()?;
+                cleaned.push(FoundCleaned { segment, kind, generation, bytes });
+            }
+            Some(None) => replaced.push(file.clone()),
+            None => {}
+        }
         let Some((segment, kind)) = parse_file_name(&file) else { continue };
-        let bytes =
-            path.metadata().map_err(broken(format_args!("looking at {}", path.display())))?.len();
+        let bytes = length()?;
         let found = segments.entry(segment).or_default();
         found.segment = segment;
         match kind {
@@ -668,13 +684,8 @@ fn find_partition(name: String, path: &Path) -> Result<FoundPartition, OpenError
     let metadata_is_whole = topic.map(partition_metadata) == text && text.is_some();
     let at = topic.zip(partition).map(|(topic, partition)| TopicPartition { topic, partition });
     let epochs = fs::read_to_string(path.join(EPOCH_CHECKPOINT)).ok();
-    Ok(FoundPartition {
-        name,
-        at,
-        metadata_is_whole,
-        segments: segments.into_values().collect(),
-        epochs,
-    })
+    let segments = segments.into_values().collect();
+    Ok(FoundPartition { name, at, metadata_is_whole, segments, cleaned, replaced, epochs })
 }
 
 fn read_or_empty(path: &Path) -> Result<Vec<u8>, OpenError> {
@@ -854,6 +865,8 @@ mod tests {
             at: Some(at),
             metadata_is_whole: true,
             segments,
+            cleaned: Vec::new(),
+            replaced: Vec::new(),
             epochs: None,
         };
         assert_eq!(data.partitions().unwrap(), [expected]);

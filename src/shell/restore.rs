@@ -32,7 +32,7 @@ use crate::limits::{
     JOURNAL_BLOCK_BYTES, JOURNAL_DEPTH, JOURNAL_GROUP_BYTES_MAX, journal_batch_bytes_max,
 };
 use crate::shard::directories::{DeletedTopics, DirectoryFate};
-use crate::shard::owner::{OwnerOptions, ShardCheckpoint};
+use crate::shard::owner::{CompactionSettings, OwnerOptions, ShardCheckpoint};
 use crate::shard::recovery::Recovery;
 use crate::shard::{ConnectionLimits, ShardOptions, ShardSeed};
 use crate::time::Now;
@@ -71,13 +71,16 @@ pub fn seeds(
         warn!("{note}");
     }
 
-    let mut seed = [0; 8];
-    random(&mut seed);
-    let mut controller = Some((catalog, catalog_log_bytes, u64::from_ne_bytes(seed)));
+    let mut seed = || {
+        let mut seed = [0; 8];
+        random(&mut seed);
+        u64::from_ne_bytes(seed)
+    };
+    let mut controller = Some((catalog, catalog_log_bytes, seed()));
     let shards = (0..shard_count).map(ShardId).zip(recovery.finish(shard_count));
     Ok(shards
         .map(|(shard, partitions)| ShardSeed {
-            options: options(settings, &of_address, shard, shard_count, data.incarnation()),
+            options: options(settings, &of_address, shard, shard_count, data.incarnation(), seed()),
             image: image.clone(),
             statics: statics.clone(),
             partitions,
@@ -93,7 +96,9 @@ fn options(
     shard: ShardId,
     shard_count: u16,
     incarnation: Incarnation,
+    seed: u64,
 ) -> ShardOptions {
+    let keys_bytes = usize::try_from(settings.log_cleaner_dedupe_buffer_size).unwrap_or(usize::MAX);
     let share = |limit: u32| (limit as usize).div_ceil(usize::from(shard_count));
     let rate = settings.max_connection_creation_rate;
     let tail_bytes = settings.memory_tail_bytes / u64::from(shard_count);
@@ -110,6 +115,12 @@ fn options(
             producer_expiration: Duration::from_millis(
                 settings.transactions.producer_id_expiration_ms,
             ),
+            compaction: CompactionSettings {
+                enabled: settings.log_cleaner_enable,
+                interval: Duration::from_millis(settings.log_cleaner_backoff_ms),
+                keys_bytes_max: keys_bytes / usize::from(shard_count),
+                seed,
+            },
         },
         connections: ConnectionLimits {
             count_max: share(settings.max_connections),

@@ -16,7 +16,7 @@ use super::restore::{broken, corrupt, read_at_most};
 use crate::catalog::Image;
 use crate::ids::{Offset, TopicPartition};
 use crate::limits::REQUEST_BYTES_MAX;
-use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name};
+use crate::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, cleaned_name, file_name};
 use crate::shard::directories::{DeletedTopics, DirectoryFate, FoundDirectory, fate};
 use crate::shard::owner::ShardCheckpoint;
 use crate::shard::recovery::Recovery;
@@ -86,8 +86,13 @@ pub(super) fn open_partitions(
     for (name, at) in wanted {
         let present = owned.remove(&at);
         let files: Vec<Found> = present.iter().flat_map(found_files).collect();
-        let plan = recovery.open(at, &files).map_err(corrupt)?;
+        let cleaned = present.as_ref().map(|found| found.cleaned.as_slice()).unwrap_or_default();
+        let plan = recovery.open(at, &files, cleaned).map_err(corrupt)?;
         let directory = root.join(&name);
+        finish_exchange(&directory, &plan)?;
+        for replaced in present.iter().flat_map(|found| &found.replaced) {
+            remove(&directory.join(replaced))?;
+        }
         carry_out(&directory, at, &plan, recovery)?;
         if present.is_some_and(|found| found.at != Some(at) || !found.metadata_is_whole) {
             warn!(
@@ -129,6 +134,27 @@ fn discard(root: &Path, name: &str, count: &mut u32) -> Result<(), StartError> {
     fs::remove_dir_all(&aside).map_err(broken(&operation))
 }
 
+/// What the checkpoint names was cleaned and flushed before; only the names may be missing.
+fn finish_exchange(directory: &Path, plan: &RecoveryPlan) -> Result<(), StartError> {
+    for file in &plan.adopt {
+        let from = directory.join(cleaned_name(file.segment, file.kind, file.generation));
+        let operation = format!("renaming {}", from.display());
+        fs::rename(&from, directory.join(file_name(file.segment, file.kind)))
+            .map_err(broken(&operation))?;
+    }
+    if !plan.adopt.is_empty() {
+        sync_directory(directory).map_err(broken(format_args!("{}", directory.display())))?;
+    }
+    for file in &plan.discard {
+        remove(&directory.join(cleaned_name(file.segment, file.kind, file.generation)))?;
+    }
+    Ok(())
+}
+
+fn remove(path: &Path) -> Result<(), StartError> {
+    fs::remove_file(path).map_err(broken(format_args!("removing {}", path.display())))
+}
+
 fn carry_out(
     directory: &Path,
     at: TopicPartition,
@@ -142,8 +168,7 @@ fn carry_out(
         file.set_len(u64::from(cut.bytes)).map_err(broken(&operation))?;
     }
     for (segment, kind) in &plan.delete {
-        let path = directory.join(file_name(*segment, *kind));
-        fs::remove_file(&path).map_err(broken(format_args!("removing {}", path.display())))?;
+        remove(&directory.join(file_name(*segment, *kind)))?;
     }
     for segment in &plan.rebuild {
         rebuild(directory, at, *segment, recovery)?;

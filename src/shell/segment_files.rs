@@ -12,12 +12,13 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::disk::Place;
 use crate::ids::{Offset, TopicPartition};
-use crate::log::{FileKind, file_name};
-use crate::shard::engine::FileRange;
+use crate::log::{FileKind, OutputFile, deleted_name, file_name};
+use crate::shard::engine::{FileRange, PartitionDirectory};
 use crate::shell::data_directory::{PARTITION_METADATA, parse_partition_metadata};
 use crate::shell::descriptors::{Descriptors, Lease};
 use crate::shell::sys;
@@ -30,8 +31,57 @@ pub(super) const IDLE: Duration = Duration::from_secs(30);
 /// How much of a cold range is brought in at a time.
 pub(super) const WARM_BYTES: u32 = 2 * 1024 * 1024;
 
-/// Names a segment file.
-pub(super) type SegmentKey = (TopicPartition, Offset);
+/// Names one content of a segment file.
+pub(super) type SegmentKey = (TopicPartition, Offset, u32);
+
+/// Which content has the plain name of a segment, where compaction has exchanged it in this life.
+/// One for the process: any shard may send from a file of another.
+///
+/// Renaming and opening exclude each other, both in the background. A reply that names the old
+/// content is then sent from the file that was put aside, or not at all once that is gone; never
+/// from the new one, where its positions mean something else.
+#[derive(Debug, Default)]
+pub(super) struct Exchanges(Mutex<BTreeMap<(TopicPartition, Offset), u32>>);
+
+impl Exchanges {
+    /// Renames files so that segments get the contents of a later generation.
+    pub(super) fn exchange(
+        &self,
+        at: TopicPartition,
+        cleaned: &[OutputFile],
+        replaced: &[OutputFile],
+        rename: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A segment that goes without a successor counts as exchanged too.
+        for old in replaced {
+            current.insert((at, old.segment), old.generation + 1);
+        }
+        for new in cleaned {
+            current.insert((at, new.segment), new.generation);
+        }
+        rename()
+    }
+
+    /// Opens the content that a range names.
+    fn open(&self, directory: &File, range: &FileRange) -> io::Result<File> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (range.directory.at, range.segment);
+        let is_old = current.get(&key).is_some_and(|current| range.generation < *current);
+        let name = if is_old {
+            deleted_name(range.segment, FileKind::Log, range.generation)
+        } else {
+            file_name(range.segment, FileKind::Log)
+        };
+        sys::open_in(directory, &name)
+    }
+
+    /// Forgets a partition that is deleted.
+    pub(super) fn forget(&self, at: TopicPartition) {
+        let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.retain(|(gone, _), _| *gone != at);
+    }
+}
 
 struct Open {
     file: Arc<File>,
@@ -57,7 +107,7 @@ impl SegmentFiles {
     /// The key of a range's file.
     #[must_use]
     pub(super) fn key(range: &FileRange) -> SegmentKey {
-        (range.directory.at, range.segment)
+        (range.directory.at, range.segment, range.generation)
     }
 
     /// The file, if it is open.
@@ -80,19 +130,22 @@ impl SegmentFiles {
         self.open.insert(key, Open { file, used: now, _descriptor: lease });
     }
 
-    /// Forgets one segment: it is being deleted.
-    pub(super) fn forget(&mut self, key: SegmentKey) {
-        self.open.remove(&key);
+    /// Forgets one segment, whatever its content: it is being deleted.
+    pub(super) fn forget(&mut self, at: TopicPartition, segment: Offset) {
+        let contents = (at, segment, 0)..=(at, segment, u32::MAX);
+        self.forget_all(|open| open.range(contents).map(|(key, _)| *key).collect());
+    }
+
+    fn forget_all(&mut self, keys: impl FnOnce(&BTreeMap<SegmentKey, Open>) -> Vec<SegmentKey>) {
+        for key in keys(&self.open) {
+            self.open.remove(&key);
+        }
     }
 
     /// Forgets all segments of a partition.
     pub(super) fn forget_partition(&mut self, at: TopicPartition) {
-        let from = (at, Offset(i64::MIN));
-        let keys: Vec<SegmentKey> =
-            self.open.range(from..).map(|(key, _)| *key).take_while(|key| key.0 == at).collect();
-        for key in keys {
-            self.open.remove(&key);
-        }
+        let all = (at, Offset(i64::MIN), 0)..=(at, Offset(i64::MAX), u32::MAX);
+        self.forget_all(|open| open.range(all).map(|(key, _)| *key).collect());
     }
 
     /// Closes files nobody read for a while; does something every few seconds only.
@@ -113,30 +166,39 @@ impl SegmentFiles {
 ///
 /// # Errors
 /// The segment is gone, or the directory belongs to another topic.
-pub(super) fn open(root: &Path, range: &FileRange) -> io::Result<Arc<File>> {
-    let directory = File::open(root.join(&range.directory.name))?;
+pub(super) fn open(place: &Place, range: &FileRange) -> io::Result<Arc<File>> {
+    let directory = open_directory(&place.root, &range.directory)?;
+    Ok(Arc::new(place.exchanges.open(&directory, range)?))
+}
+
+/// Opens a partition's directory, if it is still that of the partition.
+///
+/// # Errors
+/// It is gone, or belongs to another topic of the same name.
+pub(super) fn open_directory(root: &Path, wanted: &PartitionDirectory) -> io::Result<File> {
+    let directory = File::open(root.join(&wanted.name))?;
     let metadata = io::read_to_string(sys::open_in(&directory, PARTITION_METADATA)?)?;
-    if parse_partition_metadata(&metadata) != Some(range.directory.at.topic) {
-        let topic = range.directory.at.topic;
+    if parse_partition_metadata(&metadata) != Some(wanted.at.topic) {
+        let topic = wanted.at.topic;
         return Err(io::Error::new(
             io::ErrorKind::NotFound,
             format!("the directory does not belong to topic {topic} any more"),
         ));
     }
-    Ok(Arc::new(sys::open_in(&directory, &file_name(range.segment, FileKind::Log))?))
+    Ok(directory)
 }
 
 /// Opens the segment of a range unless `file` is it already, and reads `length` bytes from the
 /// range's position so that their pages are in the page cache. Blocks.
 pub(super) fn warm(
-    root: &Path,
+    place: &Place,
     range: &FileRange,
     file: Option<Arc<File>>,
     length: u32,
 ) -> io::Result<Arc<File>> {
     let file = match file {
         Some(file) => file,
-        None => open(root, range)?,
+        None => open(place, range)?,
     };
     let mut scratch = vec![0; 256 * 1024];
     let mut position = u64::from(range.position);
@@ -165,7 +227,7 @@ mod tests {
 
     fn key(partition: i32, segment: i64) -> SegmentKey {
         let at = TopicPartition { topic: TopicId([1; 16]), partition: PartitionId(partition) };
-        (at, Offset(segment))
+        (at, Offset(segment), 0)
     }
 
     #[test]

@@ -185,7 +185,7 @@ impl<E: Engine> Shard<E> {
         let mut source = FileSource {
             files: &mut self.files,
             background: &self.background,
-            root: self.disk.root(),
+            place: self.disk.place(),
         };
         self.connections.pump_all(&mut self.ring, &mut source, now.instant);
         self.mesh.flush(&mut self.ring);

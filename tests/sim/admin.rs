@@ -83,7 +83,13 @@ impl Admin {
     }
 
     fn ask_end(&mut self, desk: &mut Desk<'_>) {
-        let known: Vec<_> = desk.topics.iter().filter(|topic| !topic.fleeting).cloned().collect();
+        let known: Vec<_> = desk
+            .topics
+            .iter()
+            // Nothing can be deleted from a topic that is only compacted.
+            .filter(|topic| !topic.fleeting && !topic.promise.compacted)
+            .cloned()
+            .collect();
         if known.is_empty() {
             return;
         }
@@ -119,7 +125,11 @@ impl Admin {
         let name = format!("fleeting-{}", desk.random.below(NAMES));
         match self.names[&name] {
             Name::Absent => {
-                let promise = Promise { durable: desk.random.chance(2, 3), retention: false };
+                let promise = Promise {
+                    durable: desk.random.chance(2, 3),
+                    retention: false,
+                    compacted: false,
+                };
                 let partitions = desk.random.between(1, 3) as i32;
                 let configs = if promise.durable {
                     Vec::new()

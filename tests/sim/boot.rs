@@ -12,8 +12,11 @@ use ringmain::journal::{
     self, Ends, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay, ReplayEnd,
     ReplayedEntry,
 };
-use ringmain::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name, parse_file_name};
-use ringmain::shard::owner::{OwnerOptions, ShardCheckpoint};
+use ringmain::log::{
+    FileKind, Found, FoundCleaned, RecoveryPlan, Scan, SegmentScan, cleaned_name, file_name,
+    parse_file_name, parse_passing_name,
+};
+use ringmain::shard::owner::{CompactionSettings, OwnerOptions, ShardCheckpoint};
 use ringmain::shard::recovery::{Recovery, RecoveryNote};
 use ringmain::shard::{ConnectionLimits, ShardOptions, ShardSeed};
 use ringmain::time::Now;
@@ -40,6 +43,7 @@ pub(crate) struct BootOptions {
     pub(crate) journal_depth: usize,
     pub(crate) tail_bytes_max: usize,
     pub(crate) fetch_bytes_max: usize,
+    pub(crate) keys_bytes_max: usize,
     /// Topics that are there from the first start on.
     pub(crate) topics: Vec<TopicCreation>,
     /// Source of ids.
@@ -85,6 +89,10 @@ pub(crate) struct BootReport {
     pub(crate) truncated: usize,
     pub(crate) deleted: usize,
     pub(crate) rebuilt: usize,
+    /// Cleaned files that took their place.
+    pub(crate) adopted: usize,
+    /// Cleaned files of no use.
+    pub(crate) discarded: usize,
     /// Groups of the unflushed lane that were acknowledged and are gone.
     pub(crate) unflushed_lost: usize,
     /// Each chain of journals, for a reader of the trace.
@@ -137,6 +145,12 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
             tail_bytes_max: options.tail_bytes_max,
             retention_interval: Duration::from_secs(5),
             producer_expiration: Duration::from_secs(24 * 3600),
+            compaction: CompactionSettings {
+                enabled: true,
+                interval: Duration::from_millis(10),
+                keys_bytes_max: options.keys_bytes_max,
+                seed: options.random ^ u64::from(shard.0),
+            },
         },
         connections: ConnectionLimits {
             count_max: 1000,
@@ -286,15 +300,26 @@ fn open_partitions(
             discard(disk, &name)?;
         }
         let mut files = Vec::new();
+        let mut cleaned = Vec::new();
         if present.is_some() && !stale {
             for file in disk.list(&name)? {
+                match parse_passing_name(&file) {
+                    Some(Some((segment, kind, generation))) => {
+                        let inode = disk.open(&format!("{name}/{file}"))?;
+                        let bytes = disk.length(inode);
+                        cleaned.push(FoundCleaned { segment, kind, generation, bytes });
+                    }
+                    Some(None) => drop(disk.unlink(&format!("{name}/{file}"))?),
+                    None => {}
+                }
                 if let Some((segment, kind)) = parse_file_name(&file) {
                     let inode = disk.open(&format!("{name}/{file}"))?;
                     files.push(Found { segment, kind, bytes: disk.length(inode) });
                 }
             }
         }
-        let plan = recovery.open(at, &files).map_err(refused)?;
+        let plan = recovery.open(at, &files, &cleaned).map_err(refused)?;
+        finish_exchange(disk, &name, &plan, report)?;
         carry_out(disk, &name, at, &plan, recovery, report)?;
         if present.is_some_and(|owner| owner.is_none()) {
             let text = partition_metadata(at.topic);
@@ -315,6 +340,29 @@ fn discard(disk: &mut Disk, name: &str) -> Result<(), DiskFault> {
     disk.rename(name, &aside)?;
     disk.sync_directory("")?;
     disk.remove_tree(&aside)
+}
+
+fn finish_exchange(
+    disk: &mut Disk,
+    directory: &str,
+    plan: &RecoveryPlan,
+    report: &mut BootReport,
+) -> Result<(), DiskFault> {
+    report.adopted += plan.adopt.len();
+    report.discarded += plan.discard.len();
+    for file in &plan.adopt {
+        let from = cleaned_name(file.segment, file.kind, file.generation);
+        let to = file_name(file.segment, file.kind);
+        disk.rename(&format!("{directory}/{from}"), &format!("{directory}/{to}"))?;
+    }
+    if !plan.adopt.is_empty() {
+        disk.sync_directory(directory)?;
+    }
+    for file in &plan.discard {
+        let name = cleaned_name(file.segment, file.kind, file.generation);
+        disk.unlink(&format!("{directory}/{name}"))?;
+    }
+    Ok(())
 }
 
 fn carry_out(

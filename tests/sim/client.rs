@@ -37,6 +37,8 @@ impl KnownTopic {
                 durable: config("flush.messages").is_none_or(|count| count == "1"),
                 retention: config("retention.bytes").is_some_and(|bytes| bytes != "-1")
                     || config("retention.ms").is_some_and(|ms| ms != "-1"),
+                compacted: config("cleanup.policy")
+                    .is_some_and(|policy| policy.contains("compact")),
             },
             fleeting,
             deleted: false,

@@ -17,7 +17,7 @@ use ringmain::wire::value;
 
 use super::client::{Desk, Link, LinkId, decode};
 use super::history::{Event, FINAL};
-use super::producer::decode_value;
+use super::producer::{FILLER, decode_value};
 
 const MILLISECOND: u64 = 1_000_000;
 const EARLIEST: i64 = -2;
@@ -364,7 +364,8 @@ impl Consumer {
             value::Records::Bytes(bytes) => bytes,
             _ => &[],
         };
-        match read_batches(bytes, next, high_watermark) {
+        let gaps = desk.topic(at.topic).is_some_and(|topic| topic.promise.compacted);
+        match read_batches(bytes, next, high_watermark, gaps) {
             Err(reason) => {
                 desk.violation(format!("consumer {consumer}, {at:?} at {next}: {reason}"));
                 false
@@ -373,6 +374,7 @@ impl Consumer {
                 desk.coverage.add("records are read", records.len() as u64);
                 for (offset, value) in &records {
                     match decode_value(value) {
+                        None if gaps && (value.is_empty() || value == FILLER) => {}
                         Some(value) => {
                             let offset = *offset;
                             desk.history.add(Event::Poll { consumer, at, offset, value });
@@ -395,6 +397,7 @@ fn read_batches(
     mut bytes: &[u8],
     next: i64,
     high_watermark: i64,
+    gaps: bool,
 ) -> Result<(i64, ReadRecords), String> {
     let mut end = next;
     let mut records = Vec::new();
@@ -413,8 +416,11 @@ fn read_batches(
             break;
         };
         check(batch).map_err(|error| format!("batch at {}: {error}", header.base_offset))?;
-        let starts_well =
-            if first { header.base_offset.0 <= next } else { header.base_offset.0 == end };
+        let base = header.base_offset.0;
+        let starts_well = match first {
+            true => gaps || base <= next,
+            false => base == end || gaps && end < base,
+        };
         if !starts_well || header.next_offset().0 <= next {
             let (base, after) = (header.base_offset, header.next_offset());
             return Err(format!("batch {base}..{after} where {end} is next"));

@@ -8,7 +8,10 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use ringmain::ids::{Incarnation, Offset, ShardId, TopicId, TopicPartition};
 use ringmain::journal::{Lane, Slot};
-use ringmain::log::{FileKind, SegmentWrite, file_name};
+use ringmain::log::{
+    Cleaning, FileKind, OutputFile, SegmentWrite, Step, cleaned_name, deleted_name, file_name,
+    parse_passing_name,
+};
 use ringmain::shard::engine::{FileOutcome, FileRange, FileWork, PartitionDirectory};
 
 use super::disk::{Disk, DiskFault, Inode};
@@ -17,6 +20,7 @@ use super::disk::{Disk, DiskFault, Inode};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Directory {
     Partition(TopicPartition),
+    Compaction,
     Checkpoint,
     Catalog,
     Journal,
@@ -31,8 +35,12 @@ pub(crate) fn directory_of(work: &FileWork) -> Directory {
         | FileWork::ReadIndexes { directory, .. }
         | FileWork::WriteIndexes { directory, .. }
         | FileWork::DeleteSegments { directory, .. }
+        | FileWork::Exchange { directory, .. }
+        | FileWork::DropReplaced { directory, .. }
+        | FileWork::DropCleaned { directory }
         | FileWork::DeleteDirectory { directory } => Directory::Partition(directory.at),
         FileWork::Read { range } => Directory::Partition(range.directory.at),
+        FileWork::Clean { .. } => Directory::Compaction,
         FileWork::WriteCheckpoint { .. } => Directory::Checkpoint,
         FileWork::AppendCatalog { .. } | FileWork::WriteCatalogSnapshot { .. } => {
             Directory::Catalog
@@ -54,8 +62,15 @@ pub(crate) struct PartitionFiles {
 /// The file side of one process.
 #[derive(Default)]
 pub(crate) struct Files {
+    /// A planted fault.
+    pub(crate) cleans_without_flush: bool,
+    /// Segments whose content compaction has exchanged, and for which.
+    exchanged: BTreeMap<(TopicPartition, Offset), u32>,
     partitions: BTreeMap<TopicPartition, PartitionFiles>,
 }
+
+/// Steps of a cleaning between two other jobs.
+const STEPS_PER_SLICE: usize = 3;
 
 type Fallible<T> = Result<T, DiskFault>;
 
@@ -114,9 +129,37 @@ impl Files {
         disk: &mut Disk,
         shard: ShardId,
         incarnation: Incarnation,
-        work: &FileWork,
+        work: FileWork,
     ) -> Fallible<FileOutcome> {
-        match work {
+        match &work {
+            FileWork::Clean { .. } => {
+                let FileWork::Clean { directory, cleaning } = work else {
+                    unreachable!("just looked at")
+                };
+                return self.clean(disk, &directory, cleaning);
+            }
+            FileWork::Exchange { directory, replaced, cleaned } => {
+                for old in replaced {
+                    self.exchanged.insert((directory.at, old.segment), old.generation + 1);
+                }
+                for new in cleaned {
+                    self.exchanged.insert((directory.at, new.segment), new.generation);
+                }
+                exchange(disk, directory, replaced, cleaned)?;
+            }
+            FileWork::DropReplaced { directory, files } => {
+                for old in files {
+                    let name = deleted_name(old.segment, FileKind::Log, old.generation);
+                    disk.unlink(&format!("{}/{name}", directory.name))?;
+                }
+            }
+            FileWork::DropCleaned { directory } => {
+                for name in disk.list(&directory.name)? {
+                    if parse_passing_name(&name).flatten().is_some() {
+                        disk.unlink(&format!("{}/{name}", directory.name))?;
+                    }
+                }
+            }
             FileWork::Write { directory, write } => self.write(disk, directory, write)?,
             FileWork::Flush { directory, segments, epochs } => {
                 self.flush(disk, directory, segments, epochs)?;
@@ -138,7 +181,7 @@ impl Files {
                 replace(disk, &name(FileKind::TimeIndex), &rewrite.time_index)?;
             }
             FileWork::Read { range } => {
-                let inode = disk.open(&segment_path(range))?;
+                let inode = disk.open(&self.segment_path(range))?;
                 let bytes = disk.read(inode, range.position.into(), range.length as usize);
                 return Ok(FileOutcome::Bytes(bytes.into()));
             }
@@ -239,6 +282,66 @@ impl Files {
         Ok(())
     }
 
+    /// Where the content lies that a range names: under the segment's name, or put aside by
+    /// compaction.
+    pub(crate) fn segment_path(&self, range: &FileRange) -> String {
+        let current = self.exchanged.get(&(range.directory.at, range.segment));
+        let name = if current.is_some_and(|current| range.generation < *current) {
+            deleted_name(range.segment, FileKind::Log, range.generation)
+        } else {
+            file_name(range.segment, FileKind::Log)
+        };
+        format!("{}/{name}", range.directory.name)
+    }
+
+    /// A slice of a cleaning.
+    fn clean(
+        &mut self,
+        disk: &mut Disk,
+        directory: &PartitionDirectory,
+        mut cleaning: Box<Cleaning>,
+    ) -> Fallible<FileOutcome> {
+        let path = |name: String| format!("{}/{name}", directory.name);
+        for _ in 0..STEPS_PER_SLICE {
+            let step = match cleaning.next_step() {
+                Ok(step) => step,
+                Err(error) => return Ok(FileOutcome::Uncleanable(error)),
+            };
+            match step {
+                Step::Read { file, position, length } => {
+                    let inode = disk.open(&path(file_name(file.segment, FileKind::Log)))?;
+                    let data = disk.read(inode, position.into(), length as usize);
+                    cleaning.on_read(&data.into());
+                }
+                Step::Write { file, position, pieces } => {
+                    let name = cleaned_name(file.segment, FileKind::Log, file.generation);
+                    let inode = disk.create(&path(name), position == 0)?;
+                    disk.write(inode, position.into(), &pieces.concat())?;
+                }
+                Step::Seal { file, bytes, index, time_index } => {
+                    let create = |disk: &mut Disk, kind, truncate| {
+                        let name = cleaned_name(file.segment, kind, file.generation);
+                        disk.create(&path(name), truncate)
+                    };
+                    let log = create(disk, FileKind::Log, false)?;
+                    disk.set_length(log, bytes.into())?;
+                    let index_file = create(disk, FileKind::Index, true)?;
+                    disk.write(index_file, 0, &index)?;
+                    let time_index_file = create(disk, FileKind::TimeIndex, true)?;
+                    disk.write(time_index_file, 0, &time_index)?;
+                    if !self.cleans_without_flush {
+                        for inode in [log, index_file, time_index_file] {
+                            disk.sync(inode)?;
+                        }
+                        disk.sync_directory(&directory.name)?;
+                    }
+                }
+                Step::Done(compacted) => return Ok(FileOutcome::Cleaned(compacted)),
+            }
+        }
+        Ok(FileOutcome::Cleaning(cleaning))
+    }
+
     fn drop_directory(&mut self, disk: &mut Disk, directory: &PartitionDirectory) -> Fallible<()> {
         if disk.find(&directory.name).is_none() {
             return Ok(());
@@ -270,8 +373,27 @@ fn replace_epochs(disk: &mut Disk, directory: &str, epochs: &str) -> Fallible<()
     disk.rename(&temporary, &target)
 }
 
-pub(crate) fn segment_path(range: &FileRange) -> String {
-    format!("{}/{}", range.directory.name, file_name(range.segment, FileKind::Log))
+fn exchange(
+    disk: &mut Disk,
+    directory: &PartitionDirectory,
+    replaced: &[OutputFile],
+    cleaned: &[OutputFile],
+) -> Fallible<()> {
+    let path = |name: String| format!("{}/{name}", directory.name);
+    for old in replaced {
+        let aside = path(deleted_name(old.segment, FileKind::Log, old.generation));
+        disk.rename(&path(file_name(old.segment, FileKind::Log)), &aside)?;
+        for kind in [FileKind::Index, FileKind::TimeIndex] {
+            disk.unlink(&path(file_name(old.segment, kind)))?;
+        }
+    }
+    for new in cleaned {
+        for kind in FileKind::ALL {
+            let from = path(cleaned_name(new.segment, kind, new.generation));
+            disk.rename(&from, &path(file_name(new.segment, kind)))?;
+        }
+    }
+    disk.sync_directory(&directory.name)
 }
 
 fn make_partition_directory(

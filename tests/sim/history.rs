@@ -22,6 +22,9 @@ pub(crate) struct Promise {
     pub(crate) durable: bool,
     /// Old segments go, by size or time.
     pub(crate) retention: bool,
+    /// Records go that a newer one of the same key stands for. Every value has a key of its own, so
+    /// none of them may go; what lies between them may.
+    pub(crate) compacted: bool,
 }
 
 /// One thing that a client saw or did.

@@ -18,11 +18,18 @@ pub(crate) enum Mutant {
     NoDedup,
     /// Replay takes every group it finds, whoever wrote it and whatever came before.
     BlindReplay,
+    /// What compaction has written is put in place without having been flushed.
+    UnflushedCleaning,
 }
 
 impl Mutant {
-    pub(crate) const ALL: [Mutant; 4] =
-        [Mutant::NoFlush, Mutant::EarlyAck, Mutant::NoDedup, Mutant::BlindReplay];
+    pub(crate) const ALL: [Mutant; 5] = [
+        Mutant::NoFlush,
+        Mutant::EarlyAck,
+        Mutant::NoDedup,
+        Mutant::BlindReplay,
+        Mutant::UnflushedCleaning,
+    ];
 }
 
 /// Offers the entries of everything that looks like a group: no incarnation, no sequence, no chain.

@@ -55,7 +55,7 @@ impl Options {
     pub(crate) fn draw(random: &mut Prng, mutant: Option<Mutant>) -> Options {
         let mut statics = BTreeMap::new();
         let mut set = |key: &str, value: u64| statics.insert(key.to_owned(), value.to_string());
-        set("log.segment.bytes", [2_000, 8_000, 40_000, 1 << 30][random.below(4) as usize]);
+        set("log.segment.bytes", [1_000, 2_000, 8_000, 40_000, 1 << 30][random.below(5) as usize]);
         set("log.index.interval.bytes", [0, 100, 1_000, 4_096][random.below(4) as usize]);
         set("log.segment.delete.delay.ms", [0, 500, 60_000][random.below(3) as usize]);
         set("log.retention.ms", i64::MAX as u64);
@@ -102,6 +102,7 @@ impl Options {
                 journal_depth: random.between(1, 4) as usize,
                 tail_bytes_max: [4_000, 20_000, 100_000, 1 << 30][random.below(4) as usize],
                 fetch_bytes_max: 1 << 20,
+                keys_bytes_max: [1_000, 1 << 20][random.below(2) as usize],
                 topics,
                 random: random.next_u64(),
                 mutant,
@@ -141,6 +142,15 @@ fn draw_topics(random: &mut Prng) -> Vec<TopicCreation> {
         }
         if random.chance(1, 4) {
             set("retention.bytes", random.between(1_000, 20_000));
+        }
+        if random.chance(1, 3) {
+            let policy = if random.chance(1, 4) { "compact,delete" } else { "compact" };
+            configs.push(("cleanup.policy".to_owned(), Some(policy.to_owned())));
+            let mut set = |key: &str, value: u64| {
+                configs.push((key.to_owned(), Some(value.to_string())));
+            };
+            set("min.cleanable.dirty.ratio", 0);
+            set("delete.retention.ms", [0, 500, 10_000][random.below(3) as usize]);
         }
         let partition_count = random.between(1, 4) as i32;
         TopicCreation {

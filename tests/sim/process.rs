@@ -113,7 +113,7 @@ impl Process {
             let Some(job) = queue.pop_front() else { continue };
             disk.plan_crash(Some(random.below(16)));
             let files = &mut self.files[usize::from(shard)];
-            let _ = files.carry_out(disk, ShardId(shard), self.incarnation, &job.work);
+            let _ = files.carry_out(disk, ShardId(shard), self.incarnation, job.work);
         }
         for preparation in self.preparations.into_values() {
             disk.plan_crash(Some(random.below(6)));

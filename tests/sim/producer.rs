@@ -180,10 +180,19 @@ impl Producer {
         for index in 0..count {
             let value = Value { counter: self.counter + u64::from(index), ..first };
             let pad = desk.random.below(self.options.pad_bytes_max + 1) as usize;
-            builder.add(desk.timestamp, None, Some(&encode_value(value, pad)), &[]);
+            // Every value is the only one of its key.
+            let key = encode_value(value, 0);
+            builder.add(desk.timestamp, Some(&key), Some(&encode_value(value, pad)), &[]);
+        }
+        let compacted = desk.topic(at.topic).is_some_and(|topic| topic.promise.compacted);
+        let fillers = if compacted { desk.random.below(4) as u32 } else { 0 };
+        for _ in 0..fillers {
+            let key = [desk.random.below(5) as u8];
+            let value = desk.random.chance(1, 2).then_some(FILLER);
+            builder.add(desk.timestamp, Some(&key), value, &[]);
         }
         self.counter += u64::from(count);
-        lane.next_sequence += count as i32;
+        lane.next_sequence += (count + fillers) as i32;
         let send = desk.history.send(at, first, count, self.options.idempotent);
         let bytes = builder.build().freeze();
         lane.queue.push_back(Batch { send, sequence, bytes, in_flight: false, tries: 0 });
@@ -435,6 +444,10 @@ impl Producer {
         drop(self.link.close(desk));
     }
 }
+
+/// What compaction is there to remove: a record that later ones of the same key stand for. Its value,
+/// or none at all.
+pub(crate) const FILLER: &[u8] = b"~";
 
 /// The bytes of a record's value: who and what, and a pad that follows from them.
 pub(crate) fn encode_value(value: Value, pad: usize) -> Vec<u8> {

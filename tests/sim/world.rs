@@ -795,7 +795,12 @@ impl World {
                 Piece::Bytes(bytes) => parts.push(Part::Bytes(bytes)),
                 Piece::File(range) => {
                     self.coverage.hit("a reply carries a range of a file");
-                    let Some(inode) = self.disk.find(&files::segment_path(&range)) else {
+                    // Its owner's side knows which content has the plain name now.
+                    let path = self.process.as_ref().map(|process| {
+                        let owner = range.directory.at.shard(process.shard_count());
+                        process.files[usize::from(owner.0)].segment_path(&range)
+                    });
+                    let Some(inode) = path.and_then(|path| self.disk.find(&path)) else {
                         self.coverage.hit("a file is gone when it is to be sent");
                         return self.hang_up(link);
                     };
@@ -955,6 +960,10 @@ impl World {
             FileWork::AppendCatalog { .. } => "catalog appends",
             FileWork::WriteCatalogSnapshot { .. } => "catalog snapshots",
             FileWork::DeleteOldJournals => "old journals are dropped",
+            FileWork::Clean { .. } => "slices of compaction",
+            FileWork::Exchange { .. } => "compacted segments are put in place",
+            FileWork::DropReplaced { .. } => "replaced segments are deleted",
+            FileWork::DropCleaned { .. } => "a compaction is given up",
             FileWork::Space => "space is asked for",
             FileWork::Inspect(_) => "batches are looked into",
         });
@@ -981,7 +990,7 @@ impl World {
         let more = !queue.is_empty();
         let incarnation = process.incarnation;
         let files = &mut process.files[usize::from(shard)];
-        let done = files.carry_out(&mut self.disk, ShardId(shard), incarnation, &job.work);
+        let done = files.carry_out(&mut self.disk, ShardId(shard), incarnation, job.work);
         let result = done.map_err(|fault| disk_error(&format!("{directory:?}"), &fault));
         process.shards[usize::from(shard)].engine.on_file(job.id, result, now);
         if more {
@@ -996,7 +1005,7 @@ impl World {
         let Some((shard, job)) = process.reads.remove(&id) else { return };
         let incarnation = process.incarnation;
         let files = &mut process.files[usize::from(shard)];
-        let done = files.carry_out(&mut self.disk, ShardId(shard), incarnation, &job.work);
+        let done = files.carry_out(&mut self.disk, ShardId(shard), incarnation, job.work);
         let result = done.map_err(|fault| disk_error("reading", &fault));
         process.shards[usize::from(shard)].engine.on_file(job.id, result, now);
         self.touched(shard);
@@ -1098,6 +1107,8 @@ impl World {
         self.coverage.add("files are cut at a start", report.truncated as u64);
         self.coverage.add("files are removed at a start", report.deleted as u64);
         self.coverage.add("indexes are rebuilt", report.rebuilt as u64);
+        self.coverage.add("a start puts compacted files in place", report.adopted as u64);
+        self.coverage.add("a start drops compacted files", report.discarded as u64);
         self.coverage.add("unflushed groups are lost", report.unflushed_lost as u64);
         self.coverage.add("partitions with a gap", report.notes.len() as u64);
         let image = booted.seeds.first().map(|seed| seed.image.clone());
@@ -1117,7 +1128,11 @@ impl World {
                 self.topics.push(known);
             }
         }
-        self.process = Some(Process::new(booted.incarnation, booted.seeds, now));
+        let mut process = Process::new(booted.incarnation, booted.seeds, now);
+        for files in &mut process.files {
+            files.cleans_without_flush = self.options.mutant == Some(Mutant::UnflushedCleaning);
+        }
+        self.process = Some(process);
         let count = self.process.as_ref().map_or(0, Process::shard_count);
         for shard in 0..count {
             self.touched(shard);

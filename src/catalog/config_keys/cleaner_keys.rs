@@ -4,9 +4,9 @@ use super::ConfigKey;
 use super::table::keys;
 
 pub(super) static CLEANER_KEYS: &[ConfigKey] = keys! {
-    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), Medium, ClusterWide;
+    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), Medium, ReadOnly;
     "Pause of the cleaner when there is nothing to compact.";
-    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, Medium, ClusterWide;
+    "log.cleaner.dedupe.buffer.size": Long = "134217728", AtLeast(1048576), Medium, ReadOnly;
     "Bytes of memory for the map from keys to offsets while compacting, over all shards.";
     "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), Medium, ClusterWide;
     "Default of the topic config delete.retention.ms.";
@@ -19,7 +19,8 @@ pub(super) static CLEANER_KEYS: &[ConfigKey] = keys! {
         ignored("reads and writes of the cleaner have the size the device likes best");
     "Bytes of memory for the cleaner's reads and writes.";
     "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, Medium,
-        ClusterWide;
+        ClusterWide,
+        ignored("the cleaner works in the background, a few megabytes at a time");
     "Bytes that the cleaner may read and write in a second.";
     "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), Medium,
         ClusterWide;

@@ -449,7 +449,7 @@ impl World {
         self.disk.crash(&mut self.random, damage);
         let found = self.disk.found();
         let now = Timestamp(self.now);
-        let restored = Log::restore(&self.checkpoint, self.options, &found, now);
+        let restored = Log::restore(&self.checkpoint, self.options, &found, &[], now);
         let (log, plan) = restored.expect("what was durable is there");
         self.log = log;
         self.disk.recover(&plan);

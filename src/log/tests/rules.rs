@@ -393,7 +393,7 @@ fn recovery_makes_the_files_what_the_checkpoint_says() {
         })
         .collect();
     let restore = |found: &[Found]| {
-        Log::restore(&checkpoint, OPTIONS, found, Timestamp(0)).map(|(_, plan)| plan)
+        Log::restore(&checkpoint, OPTIONS, found, &[], Timestamp(0)).map(|(_, plan)| plan)
     };
     assert_eq!(restore(&found), Ok(RecoveryPlan::default()));
     found.push(file(5, FileKind::Log, 70));
@@ -442,7 +442,7 @@ fn a_damaged_checkpoint_is_refused_or_harmless() {
         }
         let loaded = rkyv::from_bytes::<LogCheckpoint, rkyv::rancor::Error>(&bytes);
         let Ok(checkpoint) = loaded else { continue };
-        match Log::restore(&checkpoint, OPTIONS, &found, Timestamp(0)) {
+        match Log::restore(&checkpoint, OPTIONS, &found, &[], Timestamp(0)) {
             Ok((log, _)) => assert_eq!(log.checkpoint(), checkpoint, "round {round}"),
             Err(_) => refused += 1,
         }
@@ -506,19 +506,19 @@ fn every_damaged_bit_of_a_segment_is_seen() {
     write_all(&mut log, &mut disk);
     let data = disk.data(Offset(0), FileKind::Log).to_vec();
     let size = data.len() / 4;
-    assert_eq!(log.sound_bytes(&data, Offset(1)), data.len());
-    assert_eq!(log.sound_bytes(&data[size..], Offset(2)), 3 * size);
-    assert_eq!(log.sound_bytes(&data[..data.len() - 1], Offset(0)), 3 * size);
-    assert_eq!(log.sound_bytes(&data, Offset(2)), 0, "the first batch is not the one asked for");
+    assert_eq!(log.sound_bytes(&data, Offset(1), 0), data.len());
+    assert_eq!(log.sound_bytes(&data[size..], Offset(2), 0), 3 * size);
+    assert_eq!(log.sound_bytes(&data[..data.len() - 1], Offset(0), 0), 3 * size);
+    assert_eq!(log.sound_bytes(&data, Offset(2), 0), 0, "the first batch is not the one asked for");
     for at in 0..data.len() {
         for bit in 0..8 {
             let mut damaged = data.clone();
             damaged[at] ^= 1 << bit;
-            assert_eq!(log.sound_bytes(&damaged, Offset(0)), at / size * size, "byte {at}");
+            assert_eq!(log.sound_bytes(&damaged, Offset(0), 0), at / size * size, "byte {at}");
         }
     }
     let swapped = [&data[..size], &data[2 * size..3 * size], &data[size..2 * size]].concat();
-    assert_eq!(log.sound_bytes(&swapped, Offset(0)), size);
+    assert_eq!(log.sound_bytes(&swapped, Offset(0), 0), size);
 }
 
 #[test]

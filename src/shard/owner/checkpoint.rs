@@ -180,6 +180,8 @@ pub(super) struct Written {
     /// its entry names.
     groups: [(Lane, GroupSequence); 2],
     dropped: usize,
+    /// The partition whose compacted segments it names for the first time.
+    compacted: Option<TopicPartition>,
     /// It covers everything that was durable when it was begun.
     whole: bool,
 }
@@ -257,8 +259,10 @@ impl Owner {
     /// journal that runs out of files must not wait for a timer.
     pub(super) fn pump_checkpoint(&mut self, out: &mut Outbox) {
         if matches!(self.writer.checkpoint.state, State::Idle) {
-            let wanted =
-                self.writer.checkpoint.wanted || self.stopping || self.retention.wants_checkpoint();
+            let wanted = self.writer.checkpoint.wanted
+                || self.stopping
+                || self.retention.wants_checkpoint()
+                || self.compaction.wants_checkpoint();
             let held =
                 self.writer.checkpoint.stopped || self.writer.checkpoint.not_before.is_some();
             if held || !(wanted || self.journals_demand()) {
@@ -301,10 +305,12 @@ impl Owner {
             Ok(content) => {
                 let whole = self.writer.demands_met();
                 let dropped = self.retention.begin_checkpoint();
+                let compacted = self.compaction.prepared();
                 let id = out.file(FileWork::WriteCheckpoint { content });
                 let groups = [Lane::Flushed, Lane::Unflushed]
                     .map(|lane| (lane, self.lane(lane).journal.durable()));
-                self.jobs.insert(id, Job::Checkpoint(Written { flushed, groups, dropped, whole }));
+                let written = Written { flushed, groups, dropped, compacted, whole };
+                self.jobs.insert(id, Job::Checkpoint(written));
                 self.writer.checkpoint.state = State::Writing;
             }
             Err(error) => out.fatal(DiskError {
@@ -341,6 +347,9 @@ impl Owner {
         match result {
             Ok(()) => {
                 self.retention.end_checkpoint(written.dropped);
+                if let Some(at) = written.compacted {
+                    self.exchange(at, out);
+                }
                 for (lane, group) in written.groups {
                     // A partition that is not named came after this checkpoint was begun, or is
                     // gone: `forget` has dealt with the latter.

@@ -10,6 +10,7 @@
 
 mod admission;
 mod checkpoint;
+mod compaction;
 mod inspection;
 mod offsets;
 mod partition;
@@ -43,6 +44,7 @@ use super::message::RequestId;
 use super::outbox::Outbox;
 
 pub use checkpoint::{CheckpointError, PartitionCheckpoint, ShardCheckpoint};
+pub use compaction::CompactionSettings;
 pub use inspection::{Inspected, Inspection};
 use partition::Partition;
 
@@ -67,6 +69,8 @@ pub struct OwnerOptions {
     pub retention_interval: std::time::Duration,
     /// `producer.id.expiration.ms`
     pub producer_expiration: std::time::Duration,
+    /// Compaction.
+    pub compaction: CompactionSettings,
 }
 
 /// A partition as it was found at start.
@@ -126,6 +130,8 @@ enum Job {
     Unlink,
     DropDirectory { version: u64 },
     OldJournals,
+    Clean { at: TopicPartition },
+    Exchange { at: TopicPartition },
 }
 
 /// See the module.
@@ -153,6 +159,7 @@ pub struct Owner {
     /// What looking into batches this turn may still do.
     inspections: inspection::Inspections,
     retention: retention::Retention,
+    compaction: compaction::Compaction,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
     /// Version of the catalog that is served by.
@@ -200,6 +207,7 @@ impl Owner {
             lookups: offsets::Lookups::default(),
             inspections: inspection::Inspections::default(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
+            compaction: compaction::Compaction::new(options.compaction, now.instant),
             dropping: BTreeMap::new(),
             catalog_version: image.version,
             stopping: false,
@@ -326,6 +334,7 @@ impl Owner {
         self.writer.forget(at);
         self.retention.forget(at);
         self.forget_rebuilds(at, now, out);
+        self.compaction.forget(at);
         *self.dropping.entry(version).or_default() += 1;
         let id = out.file(FileWork::DeleteDirectory { directory: partition.directory });
         self.jobs.insert(id, Job::DropDirectory { version });
@@ -464,6 +473,8 @@ impl Owner {
             Job::Checkpoint(written) => {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
             }
+            Job::Clean { at } => self.on_cleaned(at, result, out),
+            Job::Exchange { at } => self.on_exchanged(at, result.map(drop), now, out),
             Job::Unlink | Job::OldJournals => {
                 if let Err(error) = result {
                     // Space is not given back; nothing else depends on it.
@@ -514,6 +525,7 @@ impl Owner {
         self.inspect_on(now, out);
         self.age_writes(now.instant);
         self.check_retention(now, out);
+        self.check_compaction(now, out);
         self.age_checkpoint(now.instant);
     }
 
@@ -540,7 +552,8 @@ impl Owner {
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         let inspections = self.inspections.due(&self.admission, &self.lookups);
-        earlier(inspections, earlier(self.writer.next_deadline(), self.retention.due()))
+        let background = earlier(self.retention.due(), self.compaction.due());
+        earlier(inspections, earlier(self.writer.next_deadline(), background))
     }
 
     /// Bytes that wait for the disk. The host stops reading sockets while they are too many.
@@ -568,7 +581,7 @@ pub fn log_options(config: &TopicConfig, at: TopicPartition) -> LogOptions {
     }
     LogOptions {
         segment_bytes: config.segment_bytes,
-        segment_ms: config.segment_ms,
+        segment_ms: segment_ms(config),
         segment_jitter_ms: config.segment_jitter_ms,
         jitter_seed: u64::from_le_bytes(seed) ^ u64::from(at.partition.0.unsigned_abs()),
         index_interval_bytes: config.index_interval_bytes,
@@ -578,4 +591,10 @@ pub fn log_options(config: &TopicConfig, at: TopicPartition) -> LogOptions {
         delete: config.cleanup_delete,
         file_delete_delay_ms: config.file_delete_delay_ms,
     }
+}
+
+/// A record that has to be compacted by a certain age has to leave the active segment before.
+fn segment_ms(config: &TopicConfig) -> u64 {
+    let lag_max_ms = config.max_compaction_lag_ms.filter(|_| config.cleanup_compact);
+    config.segment_ms.min(lag_max_ms.unwrap_or(u64::MAX).max(1))
 }

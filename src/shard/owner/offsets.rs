@@ -294,14 +294,14 @@ impl Owner {
         }
         let wanted = SEARCH_BYTES.max(u32::try_from(bytes_min).unwrap_or(u32::MAX));
         let length = wanted.min(read.end - position);
-        let id = self.read_segment(work.at, read.segment, position, length, out);
+        let id = self.read_segment(work.at, &read, position, length, out);
         self.jobs.insert(id, Job::Offsets(work, Step::Search { read, position }));
     }
 
     fn read_segment(
         &self,
         at: TopicPartition,
-        segment: Offset,
+        read: &FileRead,
         position: u32,
         length: u32,
         out: &mut Outbox,
@@ -310,7 +310,9 @@ impl Owner {
             panic!("{at:?} is there: it was looked up in this turn");
         };
         let directory = partition.directory.clone();
-        out.file(FileWork::Read { range: FileRange { directory, segment, position, length } })
+        let (segment, generation) = (read.segment, read.generation);
+        let range = FileRange { directory, segment, generation, position, length };
+        out.file(FileWork::Read { range })
     }
 
     pub(super) fn on_offsets_file(
@@ -357,7 +359,7 @@ impl Owner {
                     Scan::Found { position, header } => {
                         let length = header.size() as u32;
                         let next_offset = header.next_offset();
-                        let id = self.read_segment(work.at, read.segment, position, length, out);
+                        let id = self.read_segment(work.at, &read, position, length, out);
                         self.jobs.insert(id, Job::Offsets(work, Step::Batch { next_offset }));
                         return;
                     }

@@ -47,7 +47,7 @@ pub(super) enum Step {
     /// A stretch of the file, to find where the batch starts.
     Search { read: FileRead, position: u32 },
     /// The answer itself, to see whether it is undamaged.
-    Check { segment: Offset, position: u32, target: Offset },
+    Check { read: FileRead, position: u32 },
 }
 
 impl Owner {
@@ -170,7 +170,8 @@ impl Owner {
         };
         let length = wanted.min(read.end.saturating_sub(position));
         let directory = partition.directory.clone();
-        FileWork::Read { range: FileRange { directory, segment: read.segment, position, length } }
+        let (segment, generation) = (read.segment, read.generation);
+        FileWork::Read { range: FileRange { directory, segment, generation, position, length } }
     }
 
     pub(super) fn on_fetch_file(
@@ -235,14 +236,16 @@ impl Owner {
                     }
                 }
             }
-            (Step::Check { segment, position, target }, FileOutcome::Bytes(data)) => {
+            (Step::Check { read, position }, FileOutcome::Bytes(data)) => {
                 let partition = self.partitions.get_mut(&at).expect("looked up above");
-                let sound = partition.log.sound_bytes(&data, target) as u32;
+                let sound = partition.log.sound_bytes(&data, read.target, read.generation) as u32;
                 if sound == 0 {
-                    return self.fetched_damage(work, segment, position, out);
+                    return self.fetched_damage(work, read.segment, position, out);
                 }
-                partition.unchecked.checked(segment, position, sound);
-                let answer = self.range(&work, segment, position, sound);
+                if read.is_of(&partition.log) {
+                    partition.unchecked.checked(read.segment, position, sound);
+                }
+                let answer = self.range(&work, &read, position, sound);
                 if self.fetched(&mut work, answer, out) {
                     self.fetch_on(work, out);
                 }
@@ -265,12 +268,13 @@ impl Owner {
         };
         let bytes_max = work.item.bytes_max.min(work.budget);
         if first > bytes_max && work.fed {
-            return Attempt::Answer(self.range(work, read.segment, position, 0));
+            return Attempt::Answer(self.range(work, read, position, 0));
         }
         let wanted = u32::try_from(bytes_max.max(first)).unwrap_or(u32::MAX);
         let mut end = read.end.min(position.saturating_add(wanted));
         // Clients take a batch that is cut short, but its bytes would travel twice.
-        if let Some(boundary) = partition.log.boundary_at_most(read.segment, end)
+        if read.is_of(&partition.log)
+            && let Some(boundary) = partition.log.boundary_at_most(read.segment, end)
             && boundary as usize >= position as usize + first
         {
             end = boundary;
@@ -278,19 +282,20 @@ impl Owner {
         let length = end - position;
         if partition.unchecked.has(read.segment, position, length) {
             let length = length.min(CHECK_BYTES.max(u32::try_from(first).unwrap_or(u32::MAX)));
-            let (directory, segment) = (partition.directory.clone(), read.segment);
-            let range = FileRange { directory, segment, position, length };
-            let step = Step::Check { segment, position, target: read.target };
+            let directory = partition.directory.clone();
+            let (segment, generation) = (read.segment, read.generation);
+            let range = FileRange { directory, segment, generation, position, length };
+            let step = Step::Check { read: *read, position };
             return Attempt::Wait(step, FileWork::Read { range });
         }
-        Attempt::Answer(self.range(work, read.segment, position, length))
+        Attempt::Answer(self.range(work, read, position, length))
     }
 
     /// The answer with these bytes of a segment; with none if there are none.
     fn range(
         &self,
         work: &FetchWork,
-        segment: Offset,
+        read: &FileRead,
         position: u32,
         length: u32,
     ) -> Result<Fetched, PartitionRefusal> {
@@ -304,7 +309,9 @@ impl Owner {
         };
         if length > 0 {
             let directory = partition.directory.clone();
-            fetched.pieces.push(Piece::File(FileRange { directory, segment, position, length }));
+            let (segment, generation) = (read.segment, read.generation);
+            let range = FileRange { directory, segment, generation, position, length };
+            fetched.pieces.push(Piece::File(range));
         }
         Ok(fetched)
     }

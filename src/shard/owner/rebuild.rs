@@ -28,6 +28,8 @@ pub(super) enum Waiter {
 #[derive(Debug)]
 pub(super) struct Rebuild {
     scan: SegmentScan,
+    /// Of the content that is scanned.
+    generation: u32,
     waiters: Vec<Waiter>,
     /// All is scanned, but a write or a flush of the segment is in the way.
     held: bool,
@@ -70,7 +72,8 @@ impl Owner {
         );
         let interval = partition.config.index_interval_bytes;
         let scan = SegmentScan::new(segment, interval, Offset(i64::MAX));
-        let rebuild = Rebuild { scan, waiters: vec![waiter], held: false };
+        let generation = partition.log.generation(segment).unwrap_or_default();
+        let rebuild = Rebuild { scan, generation, waiters: vec![waiter], held: false };
         self.rebuilds.insert((at, segment), rebuild);
         self.rebuild_on(at, segment, 0, now, out);
     }
@@ -88,7 +91,9 @@ impl Owner {
         let Some(partition) = self.partitions.get_mut(&at) else {
             return self.end_rebuild(at, segment, Err(PartitionRefusal::Unknown), now, out);
         };
-        let Some(files) = partition.log.segment_files(segment) else {
+        // Retention or compaction was faster: whoever waits looks again.
+        let same = partition.log.generation(segment) == Some(rebuild.generation);
+        let Some(files) = partition.log.segment_files(segment).filter(|_| same) else {
             return self.end_rebuild(at, segment, Ok(()), now, out);
         };
         let position = rebuild.scan.position();
@@ -96,7 +101,8 @@ impl Owner {
             let wanted = SCAN_BYTES.max(u32::try_from(bytes_min).unwrap_or(u32::MAX));
             let length = wanted.min(files.bytes - position);
             let directory = partition.directory.clone();
-            let range = FileRange { directory, segment, position, length };
+            let generation = rebuild.generation;
+            let range = FileRange { directory, segment, generation, position, length };
             let id = out.file(FileWork::Read { range });
             self.jobs.insert(id, Job::Rebuild { at, segment, length });
             return;
@@ -154,8 +160,7 @@ impl Owner {
     ) {
         let Some(rebuild) = self.rebuilds.get_mut(&(at, segment)) else { return };
         let log = self.partitions.get(&at).map(|partition| &partition.log);
-        if log.is_some_and(|log| log.segment_files(segment).is_none()) {
-            // Retention was faster.
+        if log.is_some_and(|log| log.generation(segment) != Some(rebuild.generation)) {
             return self.end_rebuild(at, segment, Ok(()), now, out);
         }
         let data = match result {
@@ -199,7 +204,8 @@ impl Owner {
                 Err(error) => tracing::warn!(error.operation, error.reason, "no space for indexes"),
                 Ok(_) => {}
             }
-            if partition.log.segment_files(segment).is_some() {
+            let scanned = self.rebuilds.get(&(at, segment)).map(|rebuild| rebuild.generation);
+            if scanned.is_some() && partition.log.generation(segment) == scanned {
                 partition.log.on_flushed(segment);
             }
             self.writer.checkpoint.changed();

@@ -69,6 +69,12 @@ impl Bench {
             tail_bytes_max: 256 << 20,
             retention_interval: Duration::from_secs(300),
             producer_expiration: Duration::from_secs(86_400),
+            compaction: CompactionSettings {
+                enabled: false,
+                interval: Duration::from_secs(15),
+                keys_bytes_max: 1 << 20,
+                seed: 1,
+            },
         };
         let mut out = Outbox::default();
         let mut owner = Owner::new(options, image, &configs, Vec::new(), now);

@@ -44,6 +44,11 @@ impl Unchecked {
         })
     }
 
+    /// Compaction has read all of a segment and put another in its place.
+    pub(super) fn forget(&mut self, segment: Offset) {
+        self.0.remove(&segment);
+    }
+
     /// These bytes have been checked.
     pub(super) fn checked(&mut self, segment: Offset, position: u32, length: u32) {
         let Some(found) = self.0.get_mut(&segment) else { return };

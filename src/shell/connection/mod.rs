@@ -22,7 +22,6 @@ mod send;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +35,7 @@ use self::gather::Gather;
 use self::outbox::Outbox;
 use super::background::Background;
 use super::descriptors::{Descriptors, Lease};
+use super::disk::Place;
 use super::finished::Finished;
 use super::operation::Operation;
 use super::ring::Ring;
@@ -159,8 +159,8 @@ pub(super) struct FileSource<'a> {
     pub files: &'a mut SegmentFiles,
     /// Where cold ranges are read.
     pub background: &'a Background<Finished>,
-    /// Where the partition directories are.
-    pub root: &'a Path,
+    /// Where the files are.
+    pub place: &'a Arc<Place>,
 }
 
 /// All connections of a shard.

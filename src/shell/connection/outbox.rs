@@ -118,7 +118,7 @@ mod tests {
     fn range(position: u32, length: u32) -> Piece {
         let at = TopicPartition::default();
         let directory = Arc::new(PartitionDirectory { name: "t-0".into(), at });
-        Piece::File(FileRange { directory, segment: Offset(0), position, length })
+        Piece::File(FileRange { directory, segment: Offset(0), generation: 0, position, length })
     }
 
     fn joined(pieces: &[&Bytes]) -> Vec<u8> {

@@ -161,10 +161,10 @@ impl Connections {
                 // whole shard.
                 connection.sending = Sending::File;
                 let connection = connection.id;
-                let (root, range) = (source.root.to_owned(), range.clone());
+                let (place, range) = (Arc::clone(source.place), range.clone());
                 source.background.run(move || {
                     let length = range.length.min(WARM_BYTES);
-                    let result = segment_files::warm(&root, &range, file, length);
+                    let result = segment_files::warm(&place, &range, file, length);
                     Finished::Warmed { connection, key, result }
                 });
                 return Step::Waits;

@@ -8,6 +8,7 @@
 //!   that say so, and includes the names in the directories.
 //! - Failures come back as values; whether one is fatal is the engine's decision.
 
+mod compaction;
 mod error;
 mod janitor;
 mod journal;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -33,7 +34,7 @@ use self::segments::PartitionFiles;
 use super::background::Background;
 use super::descriptors::Descriptors;
 use super::finished::Finished;
-use super::segment_files::{self, SegmentFiles, SegmentKey};
+use super::segment_files::{self, Exchanges, SegmentFiles, SegmentKey};
 use super::sys::{self, Reading};
 use crate::ids::{Incarnation, ShardId, TopicPartition};
 use crate::shard::engine::{
@@ -61,6 +62,8 @@ pub(super) struct Place {
     pub janitor: Janitor,
     /// Of the process.
     pub descriptors: Arc<Descriptors>,
+    /// Which contents segments have.
+    pub exchanges: Arc<Exchanges>,
 }
 
 /// What jobs are kept in order by.
@@ -68,6 +71,8 @@ pub(super) struct Place {
 pub(super) enum Directory {
     /// A partition's directory.
     Partition(TopicPartition),
+    /// The partition that is being compacted.
+    Compaction,
     /// The checkpoints.
     Checkpoint,
     /// The catalog.
@@ -125,10 +130,10 @@ impl Disk {
         }
     }
 
-    /// The data directory.
+    /// Where everything is.
     #[must_use]
-    pub(super) fn root(&self) -> &Path {
-        &self.place.root
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
     }
 
     /// Jobs that have not ended.
@@ -165,15 +170,26 @@ impl Disk {
             FileWork::Write { directory, .. }
             | FileWork::Flush { directory, .. }
             | FileWork::ReadIndexes { directory, .. }
-            | FileWork::WriteIndexes { directory, .. } => Directory::Partition(directory.at),
+            | FileWork::WriteIndexes { directory, .. }
+            | FileWork::DropReplaced { directory, .. }
+            | FileWork::DropCleaned { directory } => Directory::Partition(directory.at),
+            FileWork::Exchange { directory, replaced, .. } => {
+                for old in replaced {
+                    files.forget(directory.at, old.segment);
+                }
+                Directory::Partition(directory.at)
+            }
+            // Beside the partition's own jobs: it writes to files that nothing else knows.
+            FileWork::Clean { .. } => Directory::Compaction,
             FileWork::DeleteSegments { directory, segments } => {
                 for segment in segments {
-                    files.forget((directory.at, *segment));
+                    files.forget(directory.at, *segment);
                 }
                 Directory::Partition(directory.at)
             }
             FileWork::DeleteDirectory { directory } => {
                 files.forget_partition(directory.at);
+                self.place.exchanges.forget(directory.at);
                 Directory::Partition(directory.at)
             }
             FileWork::WriteCheckpoint { .. } => Directory::Checkpoint,
@@ -250,7 +266,7 @@ impl Disk {
         }
         let (place, range) = (Arc::clone(&self.place), range.clone());
         background.run(move || {
-            let result = read_blocking(&place.root, &range, file).map_err(|error| {
+            let result = read_blocking(&place, &range, file).map_err(|error| {
                 let (segment, name) = (range.segment, &range.directory.name);
                 disk_error(format_args!("reading segment {segment} of {name}"), &error)
             });
@@ -294,13 +310,13 @@ fn read_cached(file: &File, range: &FileRange) -> Option<Result<Bytes, DiskError
 }
 
 fn read_blocking(
-    root: &Path,
+    place: &Place,
     range: &FileRange,
     file: Option<Arc<File>>,
 ) -> io::Result<(Arc<File>, Bytes)> {
     let file = match file {
         Some(file) => file,
-        None => segment_files::open(root, range)?,
+        None => segment_files::open(place, range)?,
     };
     let mut buffer = vec![0; range.length as usize];
     let mut filled = 0;

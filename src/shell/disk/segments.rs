@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use super::error::is_full;
 use crate::ids::Offset;
-use crate::log::{FileKind, IndexRewrite, SegmentWrite, file_name};
+use crate::log::{FileKind, IndexRewrite, OutputFile, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
 use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::descriptors::{Descriptors, Lease};
@@ -239,6 +239,13 @@ impl PartitionFiles {
             data_directory::replace(&path.join(file_name(rewrite.segment, kind)), content)?;
         }
         Ok(())
+    }
+
+    /// Segments whose files get other names: they are not written any more.
+    pub(super) fn forget(&mut self, replaced: &[OutputFile]) {
+        for old in replaced {
+            self.open.remove(&old.segment);
+        }
     }
 
     /// `FileWork::DeleteSegments`.

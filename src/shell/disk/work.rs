@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::error::disk_error;
-use super::{DirectoryBatch, Place, segments};
+use super::{DirectoryBatch, Place, compaction, segments};
 use crate::ids::Incarnation;
 use crate::shard::engine::{DiskError, FileJob, FileOutcome, FileWork};
 use crate::shell::data_directory;
@@ -15,8 +15,16 @@ use crate::shell::sys;
 pub(super) fn run(mut batch: DirectoryBatch, place: &Place) -> DirectoryBatch {
     let jobs = std::mem::take(&mut batch.jobs);
     for FileJob { id, work } in jobs {
-        let result = carry_out(&work, &mut batch, place)
-            .map_err(|error| disk_error(describe(&work), &error));
+        let result = match work {
+            // It travels with everything it has learnt, so it is not looked at but moved.
+            FileWork::Clean { directory, cleaning } => {
+                compaction::clean(place, &directory, cleaning).map_err(|error| {
+                    disk_error(format_args!("compacting {}", directory.name), &error)
+                })
+            }
+            work => carry_out(&work, &mut batch, place)
+                .map_err(|error| disk_error(describe(&work), &error)),
+        };
         batch.results.push((id, result));
     }
     if place.descriptors.is_short()
@@ -55,6 +63,15 @@ fn carry_out(
         FileWork::Read { .. } | FileWork::Inspect(_) => {
             panic!("reads and inspections do not queue behind other jobs")
         }
+        FileWork::Clean { .. } => panic!("a cleaning is moved"),
+        FileWork::Exchange { directory, replaced, cleaned } => {
+            files.forget(replaced);
+            compaction::exchange(place, directory, replaced, cleaned)?;
+        }
+        FileWork::DropReplaced { directory, files } => {
+            compaction::drop_replaced(place, directory, files)?;
+        }
+        FileWork::DropCleaned { directory } => compaction::drop_cleaned(place, directory)?,
         FileWork::DeleteSegments { directory, segments } => {
             files.delete_segments(root, directory, segments)?;
         }
@@ -152,6 +169,13 @@ fn describe(work: &FileWork) -> String {
         FileWork::WriteCheckpoint { .. } => "writing the checkpoint".to_owned(),
         FileWork::AppendCatalog { .. } => "appending to the catalog log".to_owned(),
         FileWork::WriteCatalogSnapshot { .. } => "writing the catalog snapshot".to_owned(),
+        FileWork::Clean { directory, .. } => format!("compacting {}", directory.name),
+        FileWork::Exchange { directory, .. } => {
+            format!("putting compacted segments of {} in place", directory.name)
+        }
+        FileWork::DropReplaced { directory, .. } | FileWork::DropCleaned { directory } => {
+            format!("deleting what compaction left of {}", directory.name)
+        }
         FileWork::DeleteOldJournals => "deleting old journals".to_owned(),
         FileWork::Space => "asking for free space".to_owned(),
         FileWork::Inspect(_) => "looking into a batch".to_owned(),

@@ -154,6 +154,24 @@ pub(crate) fn open_in(directory: &File, name: &str) -> io::Result<File> {
     }
 }
 
+/// Opens a file of an open directory for writing, made if it is not there; only the owner may read
+/// it.
+pub(crate) fn create_in(directory: &File, name: &str, truncate: bool) -> io::Result<File> {
+    let name = CString::new(name)?;
+    let truncate = if truncate { libc::O_TRUNC } else { 0 };
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_CLOEXEC | truncate;
+    loop {
+        // SAFETY: the name ends in a zero and outlives the call.
+        let result = unsafe { libc::openat(directory.as_raw_fd(), name.as_ptr(), flags, 0o600) };
+        match checked(result.into()) {
+            // SAFETY: the kernel made this descriptor for us just now.
+            Ok(_) => return Ok(unsafe { File::from_raw_fd(result) }),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Reserves the blocks of a file, so that a full device says so now. False where the file system
 /// cannot: zeroes written over the whole length then do the same.
 pub(crate) fn allocate(file: &File, length: u64) -> io::Result<bool> {

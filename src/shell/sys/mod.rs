@@ -9,8 +9,8 @@ mod process;
 mod socket;
 
 pub(super) use file::{
-    Reading, allocate, is_cached, next_written, open_in, read_if_cached, read_no_further, space_of,
-    write_gathered,
+    Reading, allocate, create_in, is_cached, next_written, open_in, read_if_cached,
+    read_no_further, space_of, write_gathered,
 };
 pub(super) use process::{
     ignore_broken_pipes, keep_files_private, kernel_release, lock_limit, monotonic_nanos,

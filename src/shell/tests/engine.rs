@@ -91,7 +91,7 @@ pub(super) struct TestEngine {
 
 /// A range of the test partition's first segment.
 pub(super) fn range(segment: i64, position: u32, length: u32) -> FileRange {
-    FileRange { directory: directory(), segment: Offset(segment), position, length }
+    FileRange { directory: directory(), segment: Offset(segment), generation: 0, position, length }
 }
 
 pub(super) fn directory() -> Arc<PartitionDirectory> {
