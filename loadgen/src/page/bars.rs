@@ -4,13 +4,15 @@ use super::curves::{class_of, median};
 use super::drawing::{Drawing, WIDTH};
 use super::results::{Broker, Cell};
 use super::scale::Scale;
-use super::text::{dotted, number, tick};
+use super::text::{dotted, number, shortened, tick};
 
 /// Where the longest bar ends; right of it there is room for its number and name.
 const BARS_RIGHT: f64 = WIDTH - 176.0;
 const BAR_HEIGHT: f64 = 16.0;
-/// Height of a cell: its name, two bars, and the space to the next.
-const GROUP_HEIGHT: f64 = 74.0;
+/// Characters of a line above the bars that fit the drawing on a phone.
+const LABEL_MAX: usize = 46;
+/// Height of a cell: its name and conditions, two bars, and the space to the next.
+const GROUP_HEIGHT: f64 = 96.0;
 
 /// The same measure of several cells, in one unit.
 #[derive(Debug)]
@@ -22,6 +24,7 @@ pub(super) struct Chart<'a> {
 #[derive(Debug)]
 struct Group<'a> {
     name: String,
+    conditions: String,
     /// For each broker: its name, and lowest, median and highest of its runs.
     bars: Vec<(&'a Broker, Option<[f64; 3]>)>,
 }
@@ -36,13 +39,9 @@ pub(super) fn server_cpu<'a>(cells: &[Cell], brokers: &'a [Broker]) -> Vec<Chart
             if bars.iter().all(|(_, range)| range.is_none()) {
                 continue;
             }
-            let name = dotted(&[
-                &format!("{} {}", cell.id, cell.title),
-                &cell.durability,
-                &cell.placement,
-                &cell.memory,
-            ]);
-            let group = Group { name, bars };
+            let name = format!("{} {}", cell.id, cell.title);
+            let conditions = dotted(&[&cell.durability, &cell.placement, &cell.memory]);
+            let group = Group { name, conditions, bars };
             match charts.iter_mut().find(|chart| chart.unit == unit) {
                 Some(chart) => chart.groups.push(group),
                 None => charts.push(Chart { unit, groups: vec![group] }),
@@ -99,9 +98,11 @@ impl Chart<'_> {
         drawing.letters("name start", (0.0, area + 42.0), &self.unit);
         for (index, group) in self.groups.iter().enumerate() {
             let top = index as f64 * GROUP_HEIGHT;
-            drawing.letters("label start", (4.0, top + 19.0), &group.name);
+            drawing.letters("label start", (4.0, top + 20.0), &shortened(&group.name, LABEL_MAX));
+            let conditions = shortened(&group.conditions, LABEL_MAX);
+            drawing.letters("faint start", (4.0, top + 39.0), &conditions);
             for (index, (broker, range)) in group.bars.iter().enumerate() {
-                let y = top + 27.0 + index as f64 * (BAR_HEIGHT + 3.0);
+                let y = top + 46.0 + index as f64 * (BAR_HEIGHT + 3.0);
                 self.draw_bar(&mut drawing, across, y, broker, *range);
             }
         }
@@ -161,7 +162,7 @@ impl Chart<'_> {
                 format!("{} {middle}", broker.name)
             };
             let bars: Vec<String> = group.bars.iter().map(bar).collect();
-            said.push(format!("{}: {}", group.name, bars.join(", ")));
+            said.push(format!("{} ({}): {}", group.name, group.conditions, bars.join(", ")));
         }
         format!("In {}. {}", self.unit, said.join("; "))
     }

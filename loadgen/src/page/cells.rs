@@ -106,7 +106,9 @@ fn percentile_table(series: &[Series<'_>]) -> String {
     let columns: Vec<(f64, &str)> =
         PERCENTILES.into_iter().filter(|(share, _)| there(*share)).collect();
     let worst = series.iter().any(|series| series.worst().is_some());
-    let mut html = String::from("<table class=\"small\"><thead><tr><th scope=\"col\">ms</th>");
+    let mut html = String::from(
+        "<div class=\"wide\"><table class=\"small\"><thead><tr><th scope=\"col\">ms</th>",
+    );
     for (_, label) in &columns {
         html += &format!("<th scope=\"col\" class=\"n\">{label}</th>");
     }
@@ -126,7 +128,7 @@ fn percentile_table(series: &[Series<'_>]) -> String {
         }
         html += "</tr>";
     }
-    html + "</tbody></table>\n"
+    html + "</tbody></table></div>\n"
 }
 
 fn timeline_figure(results: &Results, cell: &Cell, name: &str) -> String {

@@ -11,13 +11,13 @@ use super::text::{escaped, tick};
 /// Width of the plots in units of the drawing; pages show them a little wider or narrower.
 pub(super) const WIDTH: f64 = 520.0;
 /// Height of the plots with two axes.
-pub(super) const HEIGHT: f64 = 316.0;
+pub(super) const HEIGHT: f64 = 320.0;
 /// Room left of the area of a plot, for the numbers of its axis.
 pub(super) const LEFT: f64 = 62.0;
 /// Where the area of a plot ends.
 pub(super) const RIGHT: f64 = WIDTH - 16.0;
 /// Room above it, for the name of the axis.
-pub(super) const TOP: f64 = 30.0;
+pub(super) const TOP: f64 = 34.0;
 /// Where it ends below.
 pub(super) const BOTTOM: f64 = HEIGHT - 54.0;
 
@@ -103,7 +103,7 @@ impl Drawing {
 
     /// The horizontal lines of a plot, their numbers, and the name of the axis.
     pub(super) fn upright_axis(&mut self, scale: &Scale, name: &str) {
-        self.letters("name start", (0.0, 14.0), name);
+        self.letters("name start", (0.0, 16.0), name);
         for value in scale.ticks() {
             let y = scale.at(value);
             self.line("grid", (LEFT, y), (RIGHT, y));

@@ -2,7 +2,7 @@
 
 use super::interval::{Ahead, ahead};
 use super::results::{Broker, Ratio, Results};
-use super::text::{dotted, duration, escaped, moment, number, number_or_nothing};
+use super::text::{dotted, duration, escaped, moment, number};
 
 /// The name of a broker, or its id.
 pub(super) fn name_of<'a>(brokers: &'a [Broker], id: &'a str) -> &'a str {
@@ -105,15 +105,10 @@ fn score(results: &Results) -> String {
     let mut tiles = String::from("<ul class=\"score\">\n");
     tiles += &tile("met", met.to_string(), of_targets.clone(), "targets met");
     tiles += &tile("missed", missed.to_string(), of_targets, "targets missed");
-    tiles += &tile(
-        "",
-        leads(Ahead::Ringmain).to_string(),
-        of_ratios.clone(),
-        "measures: Ringmain ahead",
-    );
-    tiles += &tile("", leads(Ahead::Kafka).to_string(), of_ratios.clone(), "measures: Kafka ahead");
+    tiles += &tile("", leads(Ahead::Ringmain).to_string(), of_ratios.clone(), "Ringmain ahead");
+    tiles += &tile("", leads(Ahead::Kafka).to_string(), of_ratios.clone(), "Kafka ahead");
     let open = leads(Ahead::Neither) + leads(Ahead::Unknown);
-    tiles += &tile("", open.to_string(), of_ratios, "measures: undecided");
+    tiles += &tile("", open.to_string(), of_ratios, "undecided");
     tiles += &tile("", voided.to_string(), format!("of {all_runs}"), "runs voided");
     tiles += "</ul>\n";
     let read_back = if counted > 0.0 {
@@ -125,10 +120,12 @@ fn score(results: &Results) -> String {
     } else {
         "No run was read back and checked.".to_owned()
     };
-    tiles
-        + &format!(
-            "<p class=\"fine\">{read_back} A target counts as met only if the lower end of the 95&nbsp;% interval reaches it.</p>\n"
-        )
+    let fine = format!(
+        "{read_back} A target counts as met only if the lower end of the 95&nbsp;% interval reaches it; a broker \
+         is ahead in one of the {} measures if the whole interval is on its side.",
+        ratios.len()
+    );
+    tiles + &format!("<p class=\"fine\">{fine}</p>\n")
 }
 
 fn machine(results: &Results) -> String {
@@ -161,13 +158,15 @@ fn machine(results: &Results) -> String {
 
 /// How many runs of how many seconds.
 pub(super) fn effort(pairs: Option<f64>, seconds: Option<f64>) -> String {
-    if pairs.is_none() && seconds.is_none() {
-        return String::new();
-    }
-    let whole = |value: Option<f64>| match value {
-        Some(value) if value.fract() == 0.0 && value.abs() < 1e9 => format!("{value}"),
-        value => number_or_nothing(value),
+    let whole = |value: f64| match value {
+        value if value.fract() == 0.0 && value.abs() < 1e9 => format!("{value}"),
+        value => number(value),
     };
-    let pairs_are = if pairs == Some(1.0) { "pair" } else { "pairs" };
-    format!("{} {pairs_are} of runs, {} s each", whole(pairs), whole(seconds))
+    let pairs = pairs.map(|pairs| {
+        let name = if pairs == 1.0 { "pair" } else { "pairs" };
+        format!("{} {name} of runs", whole(pairs))
+    });
+    let seconds = seconds.map(|seconds| format!("{} s a run", whole(seconds)));
+    let both: Vec<String> = [pairs, seconds].into_iter().flatten().collect();
+    both.join(", ")
 }

@@ -11,7 +11,7 @@ pub(super) struct Scale {
 }
 
 /// Ticks above which only powers of ten get one.
-const TICKS_MAX: usize = 8;
+const TICKS_MAX: usize = 10;
 
 impl Scale {
     /// An axis of equal steps from 0 to a round number not below `high`.

@@ -4,7 +4,7 @@ use super::head::{effort, name_of};
 use super::interval::{self, Ahead, ahead};
 use super::results::{Cell, Ratio, Results};
 use super::scale::Scale;
-use super::text::{NOTHING, dotted, escaped, number_or_nothing, times};
+use super::text::{NOTHING, dotted, escaped, number_or_nothing, tick, times};
 
 /// What the page calls the conditions of a cell.
 pub(super) fn conditions(cell: &Cell) -> Vec<(&'static str, String)> {
@@ -109,7 +109,7 @@ fn row(scale: &Scale, ratio: &Ratio, ours: &str, theirs: &str) -> String {
         &format!("<td class=\"n ratio {}\"><b>{median}</b>{interval}</td>", ahead(ratio).class());
     html += &format!("<td class=\"strip\">{}</td>", interval::draw(scale, ratio));
     let target =
-        ratio.target.map_or_else(|| NOTHING.to_owned(), |target| format!("≥ {}", times(target)));
+        ratio.target.map_or_else(|| NOTHING.to_owned(), |target| format!("≥ {}×", tick(target)));
     html += &format!("<td class=\"n target\" data-name=\"Target\">{target}</td>");
     html += &format!("<td class=\"verdict\">{}</td></tr>\n", verdict(ratio));
     html

@@ -52,8 +52,13 @@ pub(super) fn number_or_nothing(value: Option<f64>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), number)
 }
 
-/// A number for the ticks of an axis: no zeros behind the point.
+/// A number for the ticks of an axis: no zeros behind the point, thousands and millions by letter.
 pub(super) fn tick(value: f64) -> String {
+    for (size, letter) in [(1e6, "M"), (1e3, "k")] {
+        if value.abs() >= 10.0 * size && value.abs() < 1e12 {
+            return tick(value / size) + letter;
+        }
+    }
     let text = number(value);
     if !text.contains('.') || text.contains('e') {
         return text;
@@ -70,6 +75,15 @@ pub(super) fn times(value: f64) -> String {
         number(value)
     };
     format!("{text}×")
+}
+
+/// At most `length` characters of a text that has to fit a line.
+pub(super) fn shortened(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(length.saturating_sub(1)).collect();
+    format!("{}…", kept.trim_end())
 }
 
 /// Seconds as people say them.
@@ -147,7 +161,10 @@ mod tests {
                 "–"
             ]
         );
-        assert_eq!([tick(0.5), tick(10.0), tick(2000.0)], ["0.5", "10", "2,000"]);
+        assert_eq!(
+            [tick(0.5), tick(10.0), tick(2e3), tick(1e5), tick(2.5e7)],
+            ["0.5", "10", "2,000", "100k", "25M"]
+        );
         assert_eq!(
             [times(3.0), times(0.71), times(12.34), times(0.01)],
             ["3.00×", "0.71×", "12.3×", "0.0100×"]
@@ -163,5 +180,6 @@ mod tests {
         assert_eq!(duration(812.3), "13 min 32 s");
         assert_eq!(duration(7322.0), "2 h 2 min");
         assert_eq!(dotted(&["a", "", "b"]), "a · b");
+        assert_eq!([shortened("aé", 2), shortened("aé cd", 4)], ["aé", "aé…"]);
     }
 }
