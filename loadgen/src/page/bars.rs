@@ -1,23 +1,30 @@
-//! Pairs of bars: one value of each broker for every cell, with the range of the runs.
+//! Pairs of bars: what the server cost in each cell, with the range of the runs.
+//!
+//! A request at a low rate costs a hundred times what a full batch does, byte for byte. So each pair
+//! has a scale of its own: bars are compared within a cell, and carry their numbers.
 
 use super::curves::{class_of, median};
 use super::drawing::{Drawing, WIDTH};
 use super::results::{Broker, Cell};
 use super::scale::Scale;
-use super::text::{dotted, number, shortened, tick};
+use super::text::{dotted, number, shortened};
 
 /// Where the longest bar ends; right of it there is room for its number and name.
-const BARS_RIGHT: f64 = WIDTH - 176.0;
+const BARS_RIGHT: f64 = WIDTH - 186.0;
 const BAR_HEIGHT: f64 = 16.0;
 /// Characters of a line above the bars that fit the drawing on a phone.
 const LABEL_MAX: usize = 46;
 /// Height of a cell: its name and conditions, two bars, and the space to the next.
-const GROUP_HEIGHT: f64 = 96.0;
+const GROUP_HEIGHT: f64 = 98.0;
+/// Cells in one drawing.
+const GROUPS_MAX: usize = 4;
 
-/// The same measure of several cells, in one unit.
-#[derive(Debug)]
+/// What a broker's runs cost: lowest, median and highest.
+type Range = [f64; 3];
+
+/// Some cells, one above the other.
+#[derive(Debug, Default)]
 pub(super) struct Chart<'a> {
-    pub(super) unit: String,
     groups: Vec<Group<'a>>,
 }
 
@@ -25,11 +32,11 @@ pub(super) struct Chart<'a> {
 struct Group<'a> {
     name: String,
     conditions: String,
-    /// For each broker: its name, and lowest, median and highest of its runs.
-    bars: Vec<(&'a Broker, Option<[f64; 3]>)>,
+    unit: String,
+    bars: Vec<(&'a Broker, Option<Range>)>,
 }
 
-/// The charts of what the server cost, one for each unit in which cells have it.
+/// The charts of what the server cost, of all cells that know it.
 pub(super) fn server_cpu<'a>(cells: &[Cell], brokers: &'a [Broker]) -> Vec<Chart<'a>> {
     let mut charts: Vec<Chart<'_>> = Vec::new();
     for cell in cells {
@@ -40,11 +47,12 @@ pub(super) fn server_cpu<'a>(cells: &[Cell], brokers: &'a [Broker]) -> Vec<Chart
                 continue;
             }
             let name = format!("{} {}", cell.id, cell.title);
-            let conditions = dotted(&[&cell.durability, &cell.placement, &cell.memory]);
-            let group = Group { name, conditions, bars };
-            match charts.iter_mut().find(|chart| chart.unit == unit) {
-                Some(chart) => chart.groups.push(group),
-                None => charts.push(Chart { unit, groups: vec![group] }),
+            let conditions = dotted(&[&unit, &cell.durability, &cell.placement, &cell.memory]);
+            if charts.last().is_none_or(|chart| chart.groups.len() == GROUPS_MAX) {
+                charts.push(Chart::default());
+            }
+            if let Some(chart) = charts.last_mut() {
+                chart.groups.push(Group { name, conditions, unit, bars });
             }
         }
     }
@@ -67,7 +75,7 @@ fn cpu_measures(cell: &Cell) -> Vec<(String, String)> {
 }
 
 /// Lowest, median and highest of a broker's runs; without them, what the ratio names.
-fn range(cell: &Cell, broker: &str, metric: &str) -> Option<[f64; 3]> {
+fn range(cell: &Cell, broker: &str, metric: &str) -> Option<Range> {
     let runs = cell.runs.iter().filter(|run| run.counts() && run.broker == broker);
     let values: Vec<f64> = runs.filter_map(|run| run.value(metric)).collect();
     let Some(middle) = median(&values) else {
@@ -83,30 +91,50 @@ fn range(cell: &Cell, broker: &str, metric: &str) -> Option<[f64; 3]> {
 impl Chart<'_> {
     /// The drawing.
     pub(super) fn draw(&self, title: &str) -> String {
-        let area = self.groups.len() as f64 * GROUP_HEIGHT;
-        let bars = || self.groups.iter().flat_map(|group| &group.bars);
-        let highest =
-            bars().filter_map(|(_, range)| range.map(|range| range[2])).fold(0.0, f64::max);
-        let across = Scale::from_zero(highest, 0.0, BARS_RIGHT);
-        let mut drawing = Drawing::new("plot bars", WIDTH, area + 48.0, title, &self.said());
-        for value in across.ticks() {
-            let x = across.at(value).max(0.5);
-            drawing.line(if value == 0.0 { "axis" } else { "grid" }, (x, 0.0), (x, area));
-            let class = if value == 0.0 { "tick start" } else { "tick middle" };
-            drawing.letters(class, (x, area + 17.0), &tick(value));
-        }
-        drawing.letters("name start", (0.0, area + 42.0), &self.unit);
+        let height = self.groups.len() as f64 * GROUP_HEIGHT;
+        let mut drawing = Drawing::new("plot bars", WIDTH, height, title, &self.said());
         for (index, group) in self.groups.iter().enumerate() {
-            let top = index as f64 * GROUP_HEIGHT;
-            drawing.letters("label start", (4.0, top + 20.0), &shortened(&group.name, LABEL_MAX));
-            let conditions = shortened(&group.conditions, LABEL_MAX);
-            drawing.letters("faint start", (4.0, top + 39.0), &conditions);
-            for (index, (broker, range)) in group.bars.iter().enumerate() {
-                let y = top + 46.0 + index as f64 * (BAR_HEIGHT + 3.0);
-                self.draw_bar(&mut drawing, across, y, broker, *range);
-            }
+            group.draw(&mut drawing, index as f64 * GROUP_HEIGHT);
         }
         drawing.finish()
+    }
+
+    fn said(&self) -> String {
+        let mut said = Vec::new();
+        for group in &self.groups {
+            let bar = |(broker, range): &(&Broker, Option<Range>)| {
+                let middle =
+                    range.map_or_else(|| "not measured".to_owned(), |range| number(range[1]));
+                format!("{} {middle}", broker.name)
+            };
+            let bars: Vec<String> = group.bars.iter().map(bar).collect();
+            said.push(format!("{} ({}): {}", group.name, group.conditions, bars.join(", ")));
+        }
+        said.join("; ")
+    }
+}
+
+impl Group<'_> {
+    fn draw(&self, drawing: &mut Drawing, top: f64) {
+        let ranges = self.bars.iter().filter_map(|(_, range)| *range);
+        let highest = ranges.map(|range| range[2]).fold(1e-9, f64::max);
+        let across = Scale::between(0.0, highest, 0.0, BARS_RIGHT);
+        drawing.letters("label start", (0.0, top + 20.0), &shortened(&self.name, LABEL_MAX));
+        let conditions = shortened(&self.conditions, LABEL_MAX);
+        drawing.letters("faint start", (0.0, top + 39.0), &conditions);
+        for (index, (broker, range)) in self.bars.iter().enumerate() {
+            let y = top + 47.0 + index as f64 * (BAR_HEIGHT + 4.0);
+            let base = y + BAR_HEIGHT - 3.0;
+            let Some(range) = range else {
+                let text = format!("not measured: {}", broker.name);
+                drawing.letters("faint start", (6.0, base), &text);
+                continue;
+            };
+            self.draw_bar(drawing, across, y, broker, *range);
+            let right = across.at(range[2]) + 8.0;
+            let text = format!("{} {}", number(range[1]), broker.name);
+            drawing.letters("value start", (right, base), &text);
+        }
     }
 
     fn draw_bar(
@@ -115,17 +143,8 @@ impl Chart<'_> {
         across: Scale,
         y: f64,
         broker: &Broker,
-        range: Option<[f64; 3]>,
+        [lowest, middle, highest]: Range,
     ) {
-        let base = y + BAR_HEIGHT - 3.5;
-        let Some([lowest, middle, highest]) = range else {
-            drawing.letters(
-                "value faint start",
-                (6.0, base),
-                &format!("not measured: {}", broker.name),
-            );
-            return;
-        };
         let title = format!(
             "{}: {} {}, runs from {} to {}",
             broker.name,
@@ -134,36 +153,12 @@ impl Chart<'_> {
             number(lowest),
             number(highest)
         );
-        let width = across.at(middle).max(1.0);
-        drawing.bar(
-            &format!("bar {}", class_of(&broker.id)),
-            (0.0, y),
-            (width, BAR_HEIGHT),
-            &title,
-        );
-        let centre = y + BAR_HEIGHT / 2.0;
+        let class = format!("bar {}", class_of(&broker.id));
+        let width = across.at(middle).max(1.5);
+        drawing.bar(&class, (0.0, y), (width, BAR_HEIGHT), &title);
         if highest > lowest {
+            let centre = y + BAR_HEIGHT / 2.0;
             drawing.line("range", (across.at(lowest), centre), (across.at(highest), centre));
         }
-        let right = across.at(highest).max(width) + 7.0;
-        drawing.letters(
-            "value start",
-            (right, base),
-            &format!("{} {}", number(middle), broker.name),
-        );
-    }
-
-    fn said(&self) -> String {
-        let mut said = Vec::new();
-        for group in &self.groups {
-            let bar = |(broker, range): &(&Broker, Option<[f64; 3]>)| {
-                let middle =
-                    range.map_or_else(|| "not measured".to_owned(), |range| number(range[1]));
-                format!("{} {middle}", broker.name)
-            };
-            let bars: Vec<String> = group.bars.iter().map(bar).collect();
-            said.push(format!("{} ({}): {}", group.name, group.conditions, bars.join(", ")));
-        }
-        format!("In {}. {}", self.unit, said.join("; "))
     }
 }

@@ -32,9 +32,14 @@ pub(super) fn render_costs(results: &Results) -> String {
     }
     let mut html = String::from("<section id=\"cpu\">\n<h2>What the broker costs</h2>\n");
     html += "<p>CPU time of the whole machine minus the client's, so that the kernel's work for a broker counts as the \
-             broker's. Shorter is better; the thin line spans the runs.</p>\n<div class=\"figures\">\n";
-    for chart in &charts {
-        let title = format!("Server CPU, {}", chart.unit);
+             broker's. Each pair of bars has a scale of its own. Shorter is better; the thin line spans the runs.</p>\n<div class=\"figures\">\n";
+    for (index, chart) in charts.iter().enumerate() {
+        let part = if charts.len() == 1 {
+            String::new()
+        } else {
+            format!(" ({} of {})", index + 1, charts.len())
+        };
+        let title = format!("Server CPU{part}");
         html += &figure(&title, "", &chart.draw(&title), "");
     }
     html += "</div>\n</section>\n";

@@ -159,7 +159,7 @@ pub(super) fn percentile_plot(title: &str, kind: &str, series: &[Series<'_>]) ->
 
     // The worst of a run has no rarity of its own: it stands in a column at the right end.
     let has_worst = worst().next().is_some();
-    let end = if has_worst { RIGHT - 52.0 } else { RIGHT };
+    let end = if has_worst { RIGHT - 64.0 } else { RIGHT };
     let across = Scale::between(first, rarest, LEFT, end);
     let up = Scale::logarithmic(lowest, highest, BOTTOM, TOP);
 
