@@ -7,7 +7,7 @@ use super::curves::{self, PERCENTILES, Series};
 use super::head::name_of;
 use super::results::{Cell, Results, Run};
 use super::table::conditions;
-use super::text::{NOTHING, dotted, escaped, number, number_or_nothing};
+use super::text::{NOTHING, count, dotted, escaped, number_or_nothing};
 
 /// Legend, drawing, and what stands below it.
 fn figure(caption: &str, legend: &str, drawing: &str, below: &str) -> String {
@@ -68,13 +68,8 @@ fn section(results: &Results, index: usize, cell: &Cell) -> String {
         escaped(&cell.title),
         escaped(&cell.workload)
     );
-    for (name, condition) in conditions(cell) {
-        let named = if name == "effort" || name == "durability" {
-            String::new()
-        } else {
-            format!("{name}: ")
-        };
-        html += &format!("<li>{named}{}</li>", escaped(&condition));
+    for condition in conditions(cell) {
+        html += &format!("<li>{}</li>", escaped(&condition));
     }
     html += "</ul>\n";
     if !cell.note.is_empty() {
@@ -212,11 +207,9 @@ fn every_run(results: &Results, cell: &Cell) -> String {
         for metric in measures.keys() {
             html += &format!("<td class=\"n\">{}</td>", number_or_nothing(run.value(metric)));
         }
-        for count in [run.verified.records, run.verified.problems] {
-            html += &format!(
-                "<td class=\"n\">{}</td>",
-                count.map_or_else(|| NOTHING.to_owned(), number)
-            );
+        for number in [run.verified.records, run.verified.problems] {
+            let shown = number.map_or_else(|| NOTHING.to_owned(), count);
+            html += &format!("<td class=\"n\">{shown}</td>");
         }
         let files: Vec<String> = run
             .percentiles

@@ -2,7 +2,7 @@
 
 use super::interval::{Ahead, ahead};
 use super::results::{Broker, Ratio, Results};
-use super::text::{dotted, duration, escaped, moment, number};
+use super::text::{count, dotted, duration, escaped, moment, number};
 
 /// The name of a broker, or its id.
 pub(super) fn name_of<'a>(brokers: &'a [Broker], id: &'a str) -> &'a str {
@@ -71,7 +71,7 @@ fn warnings(results: &Results) -> String {
     if problems > 0.0 {
         lines.push(format!(
             "<b>Data was damaged.</b> Reading back found {} problems; see the runs of the cells.",
-            number(problems)
+            count(problems)
         ));
     }
     lines
@@ -114,8 +114,8 @@ fn score(results: &Results) -> String {
     let read_back = if counted > 0.0 {
         format!(
             "{} records were read back and checked, {} problems found.",
-            number(counted),
-            number(problems)
+            count(counted),
+            count(problems)
         )
     } else {
         "No run was read back and checked.".to_owned()
@@ -131,8 +131,7 @@ fn score(results: &Results) -> String {
 fn machine(results: &Results) -> String {
     let machine = &results.machine;
     let mut facts: Vec<(&str, String)> = Vec::new();
-    let cores =
-        machine.cores.map(|cores| format!("{} cores", number(cores).trim_end_matches(".00")));
+    let cores = machine.cores.map(|cores| format!("{} cores", count(cores)));
     let memory = machine
         .memory_bytes
         .map(|bytes| format!("{} GiB memory", number(bytes / (1_u64 << 30) as f64)));
@@ -158,15 +157,11 @@ fn machine(results: &Results) -> String {
 
 /// How many runs of how many seconds.
 pub(super) fn effort(pairs: Option<f64>, seconds: Option<f64>) -> String {
-    let whole = |value: f64| match value {
-        value if value.fract() == 0.0 && value.abs() < 1e9 => format!("{value}"),
-        value => number(value),
-    };
     let pairs = pairs.map(|pairs| {
         let name = if pairs == 1.0 { "pair" } else { "pairs" };
-        format!("{} {name} of runs", whole(pairs))
+        format!("{} {name} of runs", count(pairs))
     });
-    let seconds = seconds.map(|seconds| format!("{} s a run", whole(seconds)));
+    let seconds = seconds.map(|seconds| format!("{} s a run", count(seconds)));
     let both: Vec<String> = [pairs, seconds].into_iter().flatten().collect();
     both.join(", ")
 }

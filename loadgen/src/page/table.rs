@@ -7,19 +7,22 @@ use super::scale::Scale;
 use super::text::{NOTHING, dotted, escaped, number_or_nothing, tick, times};
 
 /// What the page calls the conditions of a cell.
-pub(super) fn conditions(cell: &Cell) -> Vec<(&'static str, String)> {
+pub(super) fn conditions(cell: &Cell) -> Vec<String> {
     let durability = match cell.durability.as_str() {
-        "D0" => "D0, acknowledged from memory".to_owned(),
-        "D1" => "D1, acknowledged from stable storage".to_owned(),
-        other => other.to_owned(),
+        "D0" => "D0, acknowledged from memory",
+        "D1" => "D1, acknowledged from stable storage",
+        other => other,
+    };
+    let named = |name: &str, condition: &str| {
+        if condition.is_empty() { String::new() } else { format!("{name}: {condition}") }
     };
     let all = [
-        ("durability", durability),
-        ("placement", cell.placement.clone()),
-        ("memory", cell.memory.clone()),
-        ("effort", effort(cell.pairs, cell.seconds_per_run)),
+        durability.to_owned(),
+        named("placement", &cell.placement),
+        named("memory", &cell.memory),
+        effort(cell.pairs, cell.seconds_per_run),
     ];
-    all.into_iter().filter(|(_, condition)| !condition.is_empty()).collect()
+    all.into_iter().filter(|condition| !condition.is_empty()).collect()
 }
 
 /// The section with the table.
@@ -61,7 +64,7 @@ fn group(scale: &Scale, index: usize, cell: &Cell, ours: &str, theirs: &str) -> 
         escaped(&cell.id),
         escaped(&cell.title)
     );
-    let conditions: Vec<String> = conditions(cell).into_iter().map(|(_, text)| text).collect();
+    let conditions = conditions(cell);
     let conditions: Vec<&str> = conditions.iter().map(String::as_str).collect();
     html += &format!(
         "<small>{}</small><small>{}</small></th>",

@@ -47,6 +47,14 @@ pub(super) fn number(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
+/// As [`number`], for what is counted: whole numbers are shown as such.
+pub(super) fn count(value: f64) -> String {
+    if value.fract() == 0.0 && (0.0..1e15).contains(&value) {
+        return grouped(value as u64);
+    }
+    number(value)
+}
+
 /// As [`number`], for what may be missing.
 pub(super) fn number_or_nothing(value: Option<f64>) -> String {
     value.map_or_else(|| NOTHING.to_owned(), number)
@@ -169,6 +177,12 @@ mod tests {
             [times(3.0), times(0.71), times(12.34), times(0.01)],
             ["3.00×", "0.71×", "12.3×", "0.0100×"]
         );
+    }
+
+    #[test]
+    fn counts_are_whole() {
+        let shown = [0.0, 3.0, 1e6, 2.5].map(count);
+        assert_eq!(shown, ["0", "3", "1,000,000", "2.50"]);
     }
 
     #[test]
