@@ -103,7 +103,7 @@ class Browser:
 class Tab:
     """A page of a given size, and everything that it complained about or asked the network for."""
 
-    def __init__(self, browser, width, height, dark=False, phone=False):
+    def __init__(self, browser, width, height, dark=False, phone=False, media="screen"):
         self.browser = browser
         self.target = browser.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = browser.call("Target.attachToTarget", targetId=self.target, flatten=True)["sessionId"]
@@ -111,7 +111,7 @@ class Tab:
             self.call(f"{domain}.enable")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=2, mobile=phone)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.call("Emulation.setEmulatedMedia", media=media, features=[scheme])
         self.url = None
 
     def call(self, method, **parameters):
@@ -134,11 +134,6 @@ class Tab:
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 0.5}
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True, clip=clip)["data"]
-        with open(path, "wb") as file:
-            file.write(base64.b64decode(data))
-
-    def print(self, path):
-        data = self.call("Page.printToPDF", printBackground=False, paperWidth=8.27, paperHeight=11.69)["data"]
         with open(path, "wb") as file:
             file.write(base64.b64decode(data))
 

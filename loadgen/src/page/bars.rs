@@ -40,38 +40,33 @@ struct Group<'a> {
 pub(super) fn server_cpu<'a>(cells: &[Cell], brokers: &'a [Broker]) -> Vec<Chart<'a>> {
     let mut charts: Vec<Chart<'_>> = Vec::new();
     for cell in cells {
-        for (metric, unit) in cpu_measures(cell) {
-            let bars: Vec<_> =
-                brokers.iter().map(|broker| (broker, range(cell, &broker.id, &metric))).collect();
-            if bars.iter().all(|(_, range)| range.is_none()) {
-                continue;
-            }
-            let name = format!("{} {}", cell.id, cell.title);
-            let conditions = dotted(&[&unit, &cell.durability, &cell.placement, &cell.memory]);
-            if charts.last().is_none_or(|chart| chart.groups.len() == GROUPS_MAX) {
-                charts.push(Chart::default());
-            }
-            if let Some(chart) = charts.last_mut() {
-                chart.groups.push(Group { name, conditions, unit, bars });
-            }
+        let Some((metric, unit)) = cpu_measure(cell) else { continue };
+        let bars: Vec<_> =
+            brokers.iter().map(|broker| (broker, range(cell, &broker.id, metric))).collect();
+        if bars.iter().all(|(_, range)| range.is_none()) {
+            continue;
+        }
+        let name = format!("{} {}", cell.id, cell.title);
+        let conditions = dotted(&[unit, &cell.durability, &cell.placement, &cell.memory]);
+        if charts.last().is_none_or(|chart| chart.groups.len() == GROUPS_MAX) {
+            charts.push(Chart::default());
+        }
+        if let Some(chart) = charts.last_mut() {
+            chart.groups.push(Group { name, conditions, unit: unit.to_owned(), bars });
         }
     }
     charts
 }
 
-/// The measures of a cell that say what the server cost, with their units.
-fn cpu_measures(cell: &Cell) -> Vec<(String, String)> {
-    let mut found: Vec<(String, String)> = Vec::new();
+/// The measure of a cell that says what the server cost, with its unit: for each GB if there is one.
+fn cpu_measure(cell: &Cell) -> Option<(&str, &str)> {
     let of_runs = cell.runs.iter().flat_map(|run| &run.units);
     let of_ratios = cell.ratios.iter().map(|ratio| (&ratio.metric, &ratio.unit));
-    for (metric, unit) in of_runs.chain(of_ratios) {
-        // A share of a core over time is no cost of work done.
-        let is_cost = metric.starts_with("server CPU") && unit.contains('/');
-        if is_cost && !found.iter().any(|(known, _)| known == metric) {
-            found.push((metric.clone(), unit.clone()));
-        }
-    }
-    found
+    let all = of_runs.chain(of_ratios).map(|(metric, unit)| (metric.as_str(), unit.as_str()));
+    // A share of a core over time is no cost of work done.
+    let costs =
+        all.filter(|(metric, unit)| metric.starts_with("server CPU") && unit.starts_with("CPU-"));
+    costs.min_by_key(|(metric, unit)| (!unit.ends_with("/GB"), metric.len()))
 }
 
 /// Lowest, median and highest of a broker's runs; without them, what the ratio names.

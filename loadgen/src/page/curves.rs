@@ -117,9 +117,12 @@ pub(super) fn latencies<'a>(cell: &Cell, brokers: &'a [Broker], kind: &str) -> V
     })
 }
 
-/// Both brokers' throughput over time.
+/// Both brokers' throughput over time; brokers without any are left out.
 pub(super) fn timelines<'a>(cell: &Cell, brokers: &'a [Broker]) -> Vec<Series<'a>> {
-    series(cell, brokers, |run| (run.timeline(), None))
+    let mut all = series(cell, brokers, |run| (run.timeline(), None));
+    // A run of a second or two has nothing that could be called a course.
+    all.retain(|series| series.median.len() > 1);
+    all
 }
 
 fn series<'a>(

@@ -104,7 +104,8 @@ fn score(results: &Results) -> String {
     let of_ratios = format!("of {}", ratios.len());
     let mut tiles = String::from("<ul class=\"score\">\n");
     tiles += &tile("met", met.to_string(), of_targets.clone(), "targets met");
-    tiles += &tile("missed", missed.to_string(), of_targets, "targets missed");
+    tiles += &tile("missed", missed.to_string(), of_targets.clone(), "targets missed");
+    tiles += &tile("", void.to_string(), of_targets, "targets void");
     tiles += &tile("", leads(Ahead::Ringmain).to_string(), of_ratios.clone(), "Ringmain ahead");
     tiles += &tile("", leads(Ahead::Kafka).to_string(), of_ratios.clone(), "Kafka ahead");
     let open = leads(Ahead::Neither) + leads(Ahead::Unknown);

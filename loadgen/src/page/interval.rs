@@ -17,11 +17,14 @@ pub(super) enum Ahead {
     Kafka,
     /// The interval holds 1.
     Neither,
-    /// There is no interval.
+    /// There is no interval, or the ratio is void.
     Unknown,
 }
 
 pub(super) fn ahead(ratio: &Ratio) -> Ahead {
+    if ratio.verdict == "void" {
+        return Ahead::Unknown;
+    }
     match (ratio.low, ratio.high) {
         (Some(low), _) if low > 1.0 => Ahead::Ringmain,
         (_, Some(high)) if high < 1.0 => Ahead::Kafka,
@@ -94,7 +97,9 @@ pub(super) fn draw(scale: &Scale, ratio: &Ratio) -> String {
         drawing.line("target", (x, 3.0), (x, HEIGHT - 3.0));
     }
     let class = ahead(ratio).class();
-    if let (Some(low), Some(high)) = (ratio.low, ratio.high) {
+    if let (Some(low), Some(high)) = (ratio.low, ratio.high)
+        && low < high
+    {
         drawing.line(
             &format!("interval {class}"),
             (scale.at(low), middle),
@@ -121,6 +126,9 @@ mod tests {
         assert_eq!(ahead(&ratio(Some(0.5), Some(0.9))), Ahead::Kafka);
         assert_eq!(ahead(&ratio(Some(0.9), Some(1.1))), Ahead::Neither);
         assert_eq!(ahead(&ratio(None, Some(1.1))), Ahead::Unknown);
+        let mut void = ratio(Some(1.1), Some(2.0));
+        void.verdict = "void".to_owned();
+        assert_eq!(ahead(&void), Ahead::Unknown);
     }
 
     #[test]

@@ -104,6 +104,8 @@ fn row(scale: &Scale, ratio: &Ratio, ours: &str, theirs: &str) -> String {
     html += &value(ours, ratio.ringmain);
     html += &value(theirs, ratio.kafka);
     let interval = match (ratio.low, ratio.high) {
+        // A single pair has no spread.
+        (Some(low), Some(high)) if low == high => "<small>no interval</small>".to_owned(),
         (Some(low), Some(high)) => format!("<small>{} to {}</small>", times(low), times(high)),
         _ => "<small>no interval</small>".to_owned(),
     };
