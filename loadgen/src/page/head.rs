@@ -90,7 +90,8 @@ fn score(results: &Results) -> String {
     if ratios.is_empty() {
         return "<p>No cell has been measured yet.</p>\n".to_owned();
     }
-    let verdicts = |verdict: &str| ratios.iter().filter(|ratio| ratio.verdict == verdict).count();
+    let with_target = || ratios.iter().filter(|ratio| ratio.target.is_some());
+    let verdicts = |verdict: &str| with_target().filter(|ratio| ratio.verdict == verdict).count();
     let leads = |who: Ahead| ratios.iter().filter(|ratio| ahead(ratio) == who).count();
     let (met, missed, void) = (verdicts("met"), verdicts("missed"), verdicts("void"));
     let voided = runs(results).filter(|run| !run.counts()).count();
