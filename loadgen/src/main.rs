@@ -3,7 +3,7 @@
 //! In reading order: [`options`] (command line), [`schedule`] (when requests are meant to be sent),
 //! [`batch`] and [`client`] (the protocol, as far as needed), [`worker`] (the event loop that sends
 //! and receives), [`run`] (threads, progress) and [`report`] (results); then one module for each
-//! command: [`produce`], [`consume`], [`latency`], [`verify`], [`null`].
+//! command: [`produce`], [`consume`], [`latency`], [`verify`], [`null`], [`page`].
 #![allow(
     clippy::disallowed_methods,
     reason = "clocks and sleeps are what a load generator is made of; the pure core is elsewhere"
@@ -17,6 +17,7 @@ mod histogram;
 mod latency;
 mod null;
 mod options;
+mod page;
 mod produce;
 mod report;
 mod run;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(options),
         Command::NullSink(options) => null::run(options, false),
         Command::NullSource(options) => null::run(options, true),
+        Command::Page(options) => page::run(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

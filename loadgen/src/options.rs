@@ -35,6 +35,8 @@ pub(crate) enum Command {
     NullSink(NullOptions),
     /// Serve a broker that answers fetches with prepared data, to measure the generator itself.
     NullSource(NullOptions),
+    /// Make the page of a duel, DIR/index.html, from its DIR/results.json.
+    Page(PageOptions),
 }
 
 /// Which broker and topic.
@@ -391,6 +393,13 @@ pub(crate) struct NullOptions {
     /// Cores to pin the threads to.
     #[arg(long, value_name = "LIST", default_value = "")]
     pub(crate) cpus: Cpus,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PageOptions {
+    /// Where the results are, and where the page goes.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
 }
 
 /// When a broker acknowledges.
