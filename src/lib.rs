@@ -18,6 +18,7 @@
 //! | [`log`] | one partition's segments, indexes, tail, retention, recovery |
 //! | [`producer`] | idempotent producers: windows, epochs, snapshots |
 //! | [`fetch`] | incremental fetch sessions and long polls |
+//! | [`group`] | consumer groups and committed offsets; plan, then apply |
 //! | [`catalog`] | topics, partitions, configs as one applied image; plan, then apply |
 //! | [`api`] | one file per API key; the only room that knows Kafka's error codes |
 //! | [`shard`] | one core's machines composed: connections, owned partitions, controller, recovery |
@@ -69,6 +70,7 @@ pub mod log;
 pub mod producer;
 
 pub mod fetch;
+pub mod group;
 
 pub mod catalog;
 

@@ -21,11 +21,15 @@ fn table() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("log", vec!["batch"]),
         ("producer", vec!["batch"]),
         ("fetch", vec![]),
+        ("group", vec!["batch"]),
         ("catalog", vec![]),
-        ("api", vec!["wire", "batch", "log", "producer", "fetch", "catalog"]),
-        ("shard", vec!["batch", "journal", "log", "producer", "fetch", "catalog", "api"]),
+        ("api", vec!["wire", "batch", "log", "producer", "fetch", "group", "catalog"]),
+        ("shard", vec!["batch", "journal", "log", "producer", "fetch", "group", "catalog", "api"]),
         ("config", vec!["catalog"]),
-        ("shell", vec!["wire", "journal", "log", "catalog", "api", "shard", "config", "batch"]),
+        (
+            "shell",
+            vec!["wire", "journal", "log", "group", "catalog", "api", "shard", "config", "batch"],
+        ),
     ])
 }
 

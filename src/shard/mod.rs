@@ -23,7 +23,7 @@ use bytes::BytesMut;
 use crate::api::command::{Command, CommandOutcome};
 use crate::api::work::{Answer, Question};
 use crate::api::{self, Context, Next, NoProducerId, Pending, ProducerIds};
-use crate::catalog::{Catalog, Image, StaticConfigs, TopicConfig};
+use crate::catalog::{Catalog, Image, StaticConfigs, TopicConfig, TopicCreation};
 use crate::fetch::SessionCache;
 use crate::ids::{ConnectionId, NodeId, ProducerId, ShardId, TopicId};
 use crate::journal;
@@ -53,6 +53,8 @@ pub struct ShardOptions {
     pub log_dir: String,
     /// `auto.create.topics.enable`
     pub auto_create: bool,
+    /// How `__consumer_offsets` is created.
+    pub offsets_topic: TopicCreation,
     /// `fetch.max.bytes`
     pub fetch_bytes_max: usize,
     /// `max.incremental.fetch.session.cache.slots`, this shard's share.
@@ -96,6 +98,8 @@ pub struct Shard {
     /// The newest version whose directories are still being cleared away before it can be said
     /// that it is applied.
     applying: Option<u64>,
+    /// The time of the newest event.
+    turn: Now,
     settled: bool,
     stopping: bool,
     stopped: bool,
@@ -123,6 +127,7 @@ impl Shard {
             waiting_for_ids: VecDeque::new(),
             id_block_request: None,
             applying: None,
+            turn: now,
             settled: false,
             stopping: false,
             stopped: false,
@@ -149,6 +154,7 @@ impl Shard {
             shard_count: self.options.owner.shard_count,
             log_dir: &self.options.log_dir,
             auto_create: self.options.auto_create,
+            offsets_topic: &self.options.offsets_topic,
             fetch_bytes_max: self.options.fetch_bytes_max,
             now,
         };
@@ -398,6 +404,7 @@ impl Shard {
 
     /// Carries on until nothing that happened here causes anything more here.
     fn settle(&mut self, now: Now) {
+        self.turn = now;
         self.owner.retry_stalled(now, &mut self.outbox);
         loop {
             if let Some((to, request, answers)) = self.outbox.answers.pop_front() {
@@ -478,11 +485,9 @@ impl Engine for Shard {
     }
 
     fn on_frame(&mut self, connection: ConnectionId, frame: BytesMut, now: Now) {
-        if self.connections.peer(connection).is_none() {
-            return;
-        }
+        let Some(peer) = self.connections.peer(connection) else { return };
         self.connections.frame(connection, now.instant);
-        match self.api(now, |context, sessions| api::begin(frame, context, sessions)) {
+        match self.api(now, |context, sessions| api::begin(frame, peer.ip(), context, sessions)) {
             Ok(next) => self.begun(connection, next, now),
             Err(bad) => self.close(connection, &bad.to_string(), true, now),
         }
@@ -601,6 +606,9 @@ impl Engine for Shard {
 
     fn poll_action(&mut self) -> Option<Action<Message>> {
         if self.outbox.actions.is_empty() {
+            // All events of the turn are in: what groups have to say to them goes together.
+            self.owner.flush_groups(self.turn, &mut self.outbox);
+            self.settle(self.turn);
             self.owner.flush_turn(&mut self.outbox);
         }
         self.outbox.actions.pop_front()

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,8 +20,9 @@ use super::data_directory::{
 };
 use super::fatal::ExitStatus;
 use super::sys;
-use crate::catalog::{Catalog, Endpoint, Record, frame};
-use crate::config::Settings;
+use crate::catalog::{Catalog, Endpoint, GROUP_METADATA_TOPIC, Record, frame};
+use crate::config::{GroupSettings, Settings};
+use crate::group::GroupOptions;
 use crate::ids::{Incarnation, ShardId, TopicPartition};
 use crate::journal::{
     self, FileHeader, HeaderFault, Lane, PlanFault, Replay, ReplayEnd, ReplayedEntry,
@@ -59,13 +61,11 @@ pub fn seeds(
         warn!("{note}");
     }
 
-    let mut seed = [0; 8];
-    random(&mut seed);
-    let mut controller = Some((catalog, catalog_log_bytes, u64::from_ne_bytes(seed)));
+    let mut controller = Some((catalog, catalog_log_bytes, draw(random)));
     let shards = (0..shard_count).map(ShardId).zip(recovery.finish(shard_count));
     Ok(shards
         .map(|(shard, partitions)| ShardSeed {
-            options: options(settings, shard, shard_count, data.incarnation()),
+            options: options(settings, shard, shard_count, data.incarnation(), draw(random)),
             image: image.clone(),
             statics: statics.clone(),
             partitions,
@@ -80,6 +80,7 @@ fn options(
     shard: ShardId,
     shard_count: u16,
     incarnation: Incarnation,
+    seed: u64,
 ) -> ShardOptions {
     let share = |limit: u32| (limit as usize).div_ceil(usize::from(shard_count));
     let rate = settings.max_connection_creation_rate;
@@ -97,6 +98,8 @@ fn options(
             producer_expiration: Duration::from_millis(
                 settings.transactions.producer_id_expiration_ms,
             ),
+            groups: Arc::new(group_options(&settings.groups)),
+            seed,
         },
         connections: ConnectionLimits {
             count_max: share(settings.max_connections),
@@ -108,9 +111,30 @@ fn options(
         node: settings.node_id,
         log_dir: settings.log_dir.display().to_string(),
         auto_create: settings.auto_create_topics_enable,
+        offsets_topic: settings
+            .internal_topic(GROUP_METADATA_TOPIC)
+            .expect("the settings know the topic of groups"),
         fetch_bytes_max: settings.fetch_max_bytes as usize,
         fetch_sessions_max: share(settings.fetch_session_slots),
     }
+}
+
+fn group_options(settings: &GroupSettings) -> GroupOptions {
+    GroupOptions {
+        initial_rebalance_delay: Duration::from_millis(settings.initial_rebalance_delay_ms),
+        session_timeout_min: Duration::from_millis(settings.min_session_timeout_ms),
+        session_timeout_max: Duration::from_millis(settings.max_session_timeout_ms),
+        size_max: settings.max_size as usize,
+        metadata_bytes_max: settings.offset_metadata_max_bytes as usize,
+        offsets_retention: Duration::from_millis(settings.offsets_retention_ms),
+        offsets_check_interval: Duration::from_millis(settings.offsets_retention_check_interval_ms),
+    }
+}
+
+fn draw(random: &mut impl FnMut(&mut [u8])) -> u64 {
+    let mut seed = [0; 8];
+    random(&mut seed);
+    u64::from_ne_bytes(seed)
 }
 
 /// Refuses to start on a disk that has no room for the first journal file of every shard: the port

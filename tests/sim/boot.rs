@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringmain::catalog::{Catalog, Endpoint, Record, StaticConfigs, TopicCreation, frame};
+use ringmain::catalog::{
+    Catalog, Endpoint, GROUP_METADATA_TOPIC, Record, StaticConfigs, TopicCreation, frame,
+};
+use ringmain::group::GroupOptions;
 use ringmain::ids::{Incarnation, NodeId, Offset, ShardId, TopicPartition};
 use ringmain::journal::{self, FileHeader, HeaderFault, Lane, PlanFault, Replay, ReplayedEntry};
 use ringmain::log::{FileKind, Found, RecoveryPlan, Scan, SegmentScan, file_name, parse_file_name};
@@ -130,6 +133,16 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
             tail_bytes_max: options.tail_bytes_max,
             retention_interval: Duration::from_secs(5),
             producer_expiration: Duration::from_secs(24 * 3600),
+            groups: Arc::new(GroupOptions {
+                initial_rebalance_delay: Duration::from_millis(200),
+                session_timeout_min: Duration::from_secs(1),
+                session_timeout_max: Duration::from_secs(60),
+                size_max: 100,
+                metadata_bytes_max: 4096,
+                offsets_retention: Duration::from_secs(7 * 24 * 3600),
+                offsets_check_interval: Duration::from_secs(600),
+            }),
+            seed: options.random ^ (incarnation.0 << 16) ^ u64::from(shard.0),
         },
         connections: ConnectionLimits {
             count_max: 1000,
@@ -140,6 +153,11 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
         node: NODE,
         log_dir: "/data".to_owned(),
         auto_create: false,
+        offsets_topic: TopicCreation {
+            partition_count: 4,
+            configs: vec![("cleanup.policy".to_owned(), Some("compact".to_owned()))],
+            ..TopicCreation::with_defaults(GROUP_METADATA_TOPIC)
+        },
         fetch_bytes_max: options.fetch_bytes_max,
         fetch_sessions_max: 8,
     }

@@ -9,6 +9,7 @@
 //!   every entry in it.
 
 mod checkpoint;
+mod groups;
 mod offsets;
 mod partition;
 mod produce;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use crate::api::work::{Answer, EpochEndItem, PartitionRefusal, ProduceRefusal, Question};
 use crate::catalog::{Image, TopicConfig};
 use crate::fetch::Watches;
+use crate::group::GroupOptions;
 use crate::ids::{Incarnation, LeaderEpoch, Offset, PartitionId, ShardId, TopicId, TopicPartition};
 use crate::journal::{self, Journal, JournalOptions, Lane};
 use crate::limits::PARTITION_PRODUCERS_MAX;
@@ -59,6 +61,10 @@ pub struct OwnerOptions {
     pub retention_interval: std::time::Duration,
     /// `producer.id.expiration.ms`
     pub producer_expiration: std::time::Duration,
+    /// Of the groups that are coordinated here.
+    pub groups: Arc<GroupOptions>,
+    /// What ids of group members are drawn from.
+    pub seed: u64,
 }
 
 /// A partition as it was found at start.
@@ -110,6 +116,7 @@ enum Job {
     Flush { at: TopicPartition, segments: Vec<Offset> },
     Fetch(read::FetchWork, read::Step),
     Offsets(offsets::OffsetsWork, offsets::Step),
+    Groups(groups::Step),
     Checkpoint(checkpoint::Written),
     Unlink,
     DropDirectory { version: u64 },
@@ -133,6 +140,7 @@ pub struct Owner {
     writer: writer::Writer,
     stalled: produce::Stalled,
     retention: retention::Retention,
+    groups: groups::Groups,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
     stopping: bool,
@@ -174,6 +182,7 @@ impl Owner {
             writer: writer::Writer::new(now.instant),
             stalled: produce::Stalled::default(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
+            groups: groups::Groups::new(options.groups.clone(), options.seed),
             dropping: BTreeMap::new(),
             stopping: false,
             options,
@@ -187,6 +196,8 @@ impl Owner {
             let epoch = topic.partition(restored.at.partition).map(|p| p.leader_epoch);
             owner.add(directory, config.clone(), epoch, restored.log, restored.producers);
         }
+        // None was hosted before, so nothing comes of it but loads.
+        owner.host_groups(image, &mut Outbox::default());
         owner
     }
 
@@ -269,6 +280,7 @@ impl Owner {
                 }
             }
         }
+        self.host_groups(image, out);
     }
 
     /// True when no directory dropped at or before this version is still in the way.
@@ -333,6 +345,8 @@ impl Owner {
                     self.delete_records(part, &item, out);
                 }
             }
+            Question::Groups(items) => self.ask_groups(from, request, items, now, out),
+            Question::ListGroups => self.list_groups(from, request, out),
             Question::LogSizes => {
                 let sizes = self.partitions.iter().map(|(at, p)| (*at, p.log.bytes()));
                 let sizes = sizes.collect();
@@ -414,6 +428,7 @@ impl Owner {
             }
             Job::Fetch(work, step) => self.on_fetch_file(work, step, result, out),
             Job::Offsets(work, step) => self.on_offsets_file(work, step, result, out),
+            Job::Groups(step) => self.on_groups_file(step, result, now, out),
             Job::Checkpoint(written) => {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
             }
@@ -467,6 +482,7 @@ impl Owner {
         self.age_writes(now.instant);
         self.check_retention(now, out);
         self.age_checkpoint(now.instant);
+        self.age_groups(now, out);
     }
 
     /// Finish everything, checkpoint, and say so by [`Owner::is_stopped`].
@@ -490,7 +506,8 @@ impl Owner {
     /// When [`Owner::on_time`] is due.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        earlier(self.writer.next_deadline(), self.retention.due())
+        let deadline = earlier(self.writer.next_deadline(), self.retention.due());
+        earlier(deadline, self.groups.next_deadline())
     }
 
     /// Bytes that wait for the disk. The host stops reading sockets while they are too many.
