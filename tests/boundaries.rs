@@ -21,7 +21,7 @@ fn table() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("log", vec!["batch"]),
         ("producer", vec!["batch"]),
         ("fetch", vec![]),
-        ("group", vec!["batch"]),
+        ("group", vec!["wire"]),
         ("catalog", vec![]),
         ("api", vec!["wire", "batch", "log", "producer", "fetch", "group", "catalog"]),
         ("shard", vec!["batch", "journal", "log", "producer", "fetch", "group", "catalog", "api"]),

@@ -21,10 +21,12 @@
 
 mod classic;
 mod codec;
+pub mod consumer_protocol;
 mod coordinator;
 mod entry;
 mod offsets;
 mod place;
+pub mod records;
 mod reply;
 mod request;
 
@@ -52,5 +54,5 @@ pub type MemberId = Arc<str>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// The protocol type of consumers; to every other type a group is opaque.
-pub const CONSUMER_PROTOCOL: &str = "consumer";
+#[cfg(test)]
+mod tests;

@@ -14,6 +14,8 @@
 //!     }
 //!     /// A structure within it; `nullable` in place of `struct` if it may be absent as a whole.
 //!     struct Item<'a> { .. }
+//!     /// A structure that carries its version with it.
+//!     versioned Note<'a>[0..=4, flexible 4..] { .. }
 //! }
 //! ```
 //!
@@ -24,6 +26,8 @@
 //! debug builds, left out in release, for a broker does not die of a reply.
 
 use std::ops::{RangeFrom, RangeInclusive};
+
+use bytes::{Bytes, BytesMut};
 
 use super::api_key::ApiKey;
 use super::primitive::{DecodeError, Reader, Writer, check_version};
@@ -82,6 +86,53 @@ pub trait Request<'a>: Message<'a> {}
 
 /// A message from broker to client.
 pub trait Response<'a>: Message<'a> {}
+
+/// A structure that carries its version with it, in two bytes in front: what internal topics keep,
+/// and what clients leave in fields whose meaning a broker need not know.
+pub trait Versioned<'a>: Value<'a> + Default {
+    /// The versions that can be decoded and encoded.
+    const VERSIONS: RangeInclusive<i16>;
+    /// First version with compact lengths and tagged fields.
+    const FLEXIBLE_FROM: i16;
+
+    /// Reads a structure from the start of `bytes`, whatever follows it.
+    fn decode(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.i16()?;
+        if !Self::VERSIONS.contains(&version) {
+            return Err(DecodeError::UnknownVersion(version));
+        }
+        Self::read(&mut reader, Self::form(version))
+    }
+
+    /// As `decode`, but takes a newer version for the newest known: right where later versions are
+    /// promised to add fields at the end only.
+    fn decode_or_newer(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let mut reader = Reader::new(bytes);
+        let version = reader.i16()?;
+        if version < *Self::VERSIONS.start() {
+            return Err(DecodeError::UnknownVersion(version));
+        }
+        Self::read(&mut reader, Self::form(version.min(*Self::VERSIONS.end())))
+    }
+
+    /// The version and the structure. `version` must be one of `VERSIONS`.
+    fn encode(&self, version: i16) -> Bytes {
+        assert!(Self::VERSIONS.contains(&version), "whoever writes chooses a known version");
+        let form = Self::form(version);
+        let mut buffer = BytesMut::with_capacity(2 + self.measure(form));
+        let mut writer = Writer::new(&mut buffer);
+        writer.i16(version);
+        self.write(&mut writer, form);
+        buffer.freeze()
+    }
+
+    /// How the structure stands in `version`.
+    #[must_use]
+    fn form(version: i16) -> Form {
+        Form { version, flexible: version >= Self::FLEXIBLE_FROM, nullable: false }
+    }
+}
 
 /// What the table says of a field besides its type and versions.
 #[derive(Clone, Copy, Debug)]
@@ -162,6 +213,7 @@ macro_rules! message {
         $(#[$meta:meta])*
         $kind:ident $name:ident $(<$life:lifetime>)?
         $(($key:ident, $versions:expr, flexible $flexible:literal ..))?
+        $([$own_versions:expr, flexible $own_flexible:literal ..])?
         { $($fields:tt)* }
     )*) => {$(
         $crate::wire::message::structure! {
@@ -170,13 +222,20 @@ macro_rules! message {
         }
         $crate::wire::message::root! {
             $kind $name $(<$life>)? $(($key, $versions, $flexible))?
+            $([$own_versions, $own_flexible])?
         }
     )*};
 }
 
-/// Makes a structure the body of a request or response.
+/// Makes a structure what its kind says: the body of a request or response, and so on.
 macro_rules! root {
     (struct $name:ident $(<$life:lifetime>)?) => {};
+    (versioned $name:ident $(<$life:lifetime>)? [$versions:expr, $flexible:literal]) => {
+        impl<'a> $crate::wire::message::Versioned<'a> for $name $(<$life>)? {
+            const VERSIONS: std::ops::RangeInclusive<i16> = $versions;
+            const FLEXIBLE_FROM: i16 = $flexible;
+        }
+    };
     (nullable $name:ident $(<$life:lifetime>)?) => {
         impl<'a> $crate::wire::value::Nullable<'a> for $name $(<$life>)? {
             fn read_nullable(

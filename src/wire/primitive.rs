@@ -39,6 +39,8 @@ pub enum DecodeError {
     StructureMarker(i8),
     /// The API key is none that this broker serves.
     UnknownApiKey(i16),
+    /// The structure carries a version that is not known.
+    UnknownVersion(i16),
     /// The message has no such version here.
     UnsupportedVersion {
         /// The message's API key.
@@ -65,6 +67,7 @@ impl fmt::Display for DecodeError {
             DecodeError::StructureMarker(marker) => {
                 write!(f, "marker {marker} before a nullable structure")
             }
+            DecodeError::UnknownVersion(version) => write!(f, "version {version} is not known"),
             DecodeError::UnknownApiKey(key) => write!(f, "API key {key} is not served"),
             DecodeError::UnsupportedVersion { api_key, version } => {
                 write!(f, "version {version} of API key {api_key} is not served")

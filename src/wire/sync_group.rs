@@ -19,9 +19,9 @@ message! {
         member_id: &'a str, 0..;
         /// The static member's name.
         group_instance_id: Option<&'a str>, 3.., nullable 3..;
-        /// What the protocol is for, as the member knows it; null for no check.
+        /// What the protocol is for, as the member knows it.
         protocol_type: Option<&'a str>, 5.., nullable 5.., ignorable;
-        /// The protocol, as the member knows it; null for no check.
+        /// The protocol, as the member knows it.
         protocol_name: Option<&'a str>, 5.., nullable 5.., ignorable;
         /// Assignments by member, from the leader.
         assignments: Array<'a, SyncGroupRequestAssignment<'a>>, 0..;

@@ -26,11 +26,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use super::consumer_protocol::PROTOCOL_TYPE;
 use super::coordinator::Outcome;
 use super::entry::{GroupValue, LogEntry};
 use super::reply::{DescribedGroup, JoinRefused, Refusal, Reply};
 use super::request::MemberClaim;
-use super::{CONSUMER_PROTOCOL, GroupId, MemberId, Ticket};
+use super::{GroupId, MemberId, Ticket};
 use crate::time::{Instant, Now, Timestamp};
 
 use member::Member;
@@ -156,7 +157,7 @@ impl Group {
 
     /// Its members are consumers, as far as one can tell.
     pub(super) fn is_of_consumers(&self) -> bool {
-        self.protocol_type() == Some(CONSUMER_PROTOCOL)
+        self.protocol_type() == Some(PROTOCOL_TYPE)
     }
 
     /// Its members' topics are known.

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::consumer_protocol::PROTOCOL_TYPE;
 use super::*;
 use crate::time::{Instant, Now, Timestamp};
 
@@ -125,8 +126,8 @@ impl Host {
         self.starts += 1;
         self.coordinator = Coordinator::new(self.options.clone(), self.starts);
         for entry in &self.log {
-            let (key, value) = entry.encode();
-            let read = LogEntry::decode(&key, value.as_deref()).unwrap().unwrap();
+            let record = entry.encode();
+            let read = LogEntry::decode(&record.key, record.value.as_deref()).unwrap().unwrap();
             assert_eq!(read, *entry);
             self.coordinator.apply(&read);
         }
@@ -193,7 +194,7 @@ fn join(member: &str) -> JoinRequest {
         client_host: "/127.0.0.1".into(),
         session_timeout_ms: 10_000,
         rebalance_timeout_ms: 60_000,
-        protocol_type: CONSUMER_PROTOCOL.into(),
+        protocol_type: PROTOCOL_TYPE.into(),
         protocols: vec![("range".into(), subscription(&["t"]))],
         needs_known_id: false,
         may_skip_assignment: true,

@@ -17,7 +17,10 @@ enum Stage {
     Joining(Ticket),
     Syncing(Ticket, Joined),
     /// Owns partitions, each with the next offset to read; `None` until it has asked.
-    In { generation: i32, positions: BTreeMap<i32, Option<i64>> },
+    In {
+        generation: i32,
+        positions: BTreeMap<i32, Option<i64>>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -253,9 +256,11 @@ impl World {
 /// The leader deals the partitions out.
 fn spread(joined: &Joined) -> Vec<(Box<str>, Bytes)> {
     let count = joined.members.len();
-    (0..).zip(&joined.members)
+    (0..)
+        .zip(&joined.members)
         .map(|(at, member)| {
-            let own = (0..PARTITIONS as u8).filter(|partition| usize::from(*partition) % count == at);
+            let own =
+                (0..PARTITIONS as u8).filter(|partition| usize::from(*partition) % count == at);
             ((*member.id).into(), own.collect::<Vec<u8>>().into())
         })
         .collect()

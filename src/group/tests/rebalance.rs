@@ -121,8 +121,7 @@ fn who_does_not_sync_in_time_is_out() {
     let second = host.join(join(""));
     host.pass(6 * SECOND);
     let (first, second) = (host.joined(first).unwrap(), host.joined(second).unwrap());
-    let (leader, silent) =
-        if first.members.is_empty() { (second, first) } else { (first, second) };
+    let (leader, silent) = if first.members.is_empty() { (second, first) } else { (first, second) };
     let waiting = host.sync(&leader, &[(&leader.member, "a")]);
     assert_eq!(host.assignment(waiting).unwrap(), "a");
     for _ in 0..11 {
@@ -159,7 +158,10 @@ fn a_join_that_is_sent_again_frees_the_first_one() {
     assert_eq!(host.joined(once).unwrap().members.len(), 2);
     let other = host.joined(other).unwrap();
     // A rebalance that waits for the other one.
-    let again = host.join(JoinRequest { protocols: vec![("range".into(), "new".into())], ..join(&joined.member) });
+    let again = host.join(JoinRequest {
+        protocols: vec![("range".into(), "new".into())],
+        ..join(&joined.member)
+    });
     assert_eq!(host.reply(again), None);
     let and_again = host.join(join(&joined.member));
     assert_eq!(host.joined(again).unwrap_err().refusal, Refusal::RebalanceInProgress);

@@ -30,11 +30,15 @@ fn a_stable_group_refuses_what_is_not_right() {
         let topics = vec![(topic.into(), vec![0])];
         Request::DeleteOffsets(DeleteOffsetsRequest { group: GROUP.into(), topics })
     };
-    let of_other_group = |request: HeartbeatRequest| HeartbeatRequest { group: "h".into(), ..request };
+    let of_other_group =
+        |request: HeartbeatRequest| HeartbeatRequest { group: "h".into(), ..request };
     let table = [
         // Members nobody knows.
         (Request::Join(join("nobody")), Refusal::UnknownMember),
-        (Request::Sync(SyncRequest { member: MemberClaim::default(), ..sync(&joined, &[]) }), Refusal::UnknownMember),
+        (
+            Request::Sync(SyncRequest { member: MemberClaim::default(), ..sync(&joined, &[]) }),
+            Refusal::UnknownMember,
+        ),
         (Request::Heartbeat(heartbeat("nobody", generation)), Refusal::UnknownMember),
         (Request::Heartbeat(of_other_group(heartbeat(member, generation))), Refusal::UnknownMember),
         (leave(&[("nobody", None)]), Refusal::UnknownMember),
@@ -42,23 +46,65 @@ fn a_stable_group_refuses_what_is_not_right() {
         (leave(&[("", None)]), Refusal::UnknownMember),
         (Request::Commit(commit("nobody", generation, &[("t", 0, 1)])), Refusal::UnknownMember),
         (Request::Commit(commit("", -1, &[("t", 0, 1)])), Refusal::UnknownMember),
-        (Request::Heartbeat(HeartbeatRequest { member: with_instance(member), ..heartbeat("", generation) }), Refusal::UnknownMember),
+        (
+            Request::Heartbeat(HeartbeatRequest {
+                member: with_instance(member),
+                ..heartbeat("", generation)
+            }),
+            Refusal::UnknownMember,
+        ),
         // Generations that are over, or have not begun.
         (Request::Heartbeat(heartbeat(member, generation - 1)), Refusal::IllegalGeneration),
         (Request::Heartbeat(heartbeat(member, generation + 1)), Refusal::IllegalGeneration),
-        (Request::Sync(SyncRequest { generation: generation + 1, ..sync(&joined, &[]) }), Refusal::IllegalGeneration),
-        (Request::Commit(commit(member, generation - 1, &[("t", 0, 1)])), Refusal::IllegalGeneration),
+        (
+            Request::Sync(SyncRequest { generation: generation + 1, ..sync(&joined, &[]) }),
+            Refusal::IllegalGeneration,
+        ),
+        (
+            Request::Commit(commit(member, generation - 1, &[("t", 0, 1)])),
+            Refusal::IllegalGeneration,
+        ),
         (Request::Commit(commit(member, -1, &[("t", 0, 1)])), Refusal::IllegalGeneration),
         // Protocols that do not go together.
-        (Request::Join(JoinRequest { protocol_type: "connect".into(), ..join("") }), Refusal::InconsistentProtocol),
-        (Request::Join(JoinRequest { protocols: vec![("other".into(), Bytes::new())], ..join("") }), Refusal::InconsistentProtocol),
-        (Request::Join(JoinRequest { protocols: Vec::new(), ..join("") }), Refusal::InconsistentProtocol),
-        (Request::Sync(SyncRequest { protocol: Some("other".into()), ..sync(&joined, &[]) }), Refusal::InconsistentProtocol),
-        (Request::Sync(SyncRequest { protocol_type: Some("connect".into()), ..sync(&joined, &[]) }), Refusal::InconsistentProtocol),
+        (
+            Request::Join(JoinRequest { protocol_type: "connect".into(), ..join("") }),
+            Refusal::InconsistentProtocol,
+        ),
+        (
+            Request::Join(JoinRequest {
+                protocols: vec![("other".into(), Bytes::new())],
+                ..join("")
+            }),
+            Refusal::InconsistentProtocol,
+        ),
+        (
+            Request::Join(JoinRequest { protocols: Vec::new(), ..join("") }),
+            Refusal::InconsistentProtocol,
+        ),
+        (
+            Request::Sync(SyncRequest { protocol: Some("other".into()), ..sync(&joined, &[]) }),
+            Refusal::InconsistentProtocol,
+        ),
+        (
+            Request::Sync(SyncRequest {
+                protocol_type: Some("connect".into()),
+                ..sync(&joined, &[])
+            }),
+            Refusal::InconsistentProtocol,
+        ),
         // Sessions too short or too long.
-        (Request::Join(JoinRequest { session_timeout_ms: 5_999, ..join("") }), Refusal::InvalidSessionTimeout),
-        (Request::Join(JoinRequest { session_timeout_ms: 1_800_001, ..join("") }), Refusal::InvalidSessionTimeout),
-        (Request::Join(JoinRequest { session_timeout_ms: -1, ..join("") }), Refusal::InvalidSessionTimeout),
+        (
+            Request::Join(JoinRequest { session_timeout_ms: 5_999, ..join("") }),
+            Refusal::InvalidSessionTimeout,
+        ),
+        (
+            Request::Join(JoinRequest { session_timeout_ms: 1_800_001, ..join("") }),
+            Refusal::InvalidSessionTimeout,
+        ),
+        (
+            Request::Join(JoinRequest { session_timeout_ms: -1, ..join("") }),
+            Refusal::InvalidSessionTimeout,
+        ),
         // Offsets.
         (Request::Commit(noted), Refusal::MetadataTooLarge),
         (delete("t"), Refusal::SubscribedToTopic),
@@ -92,7 +138,10 @@ fn groups_that_do_not_exist() {
     };
     for (request, refusal) in [
         (Request::Join(join("nobody")), Refusal::UnknownMember),
-        (Request::Join(JoinRequest { protocol_type: "".into(), ..join("") }), Refusal::InconsistentProtocol),
+        (
+            Request::Join(JoinRequest { protocol_type: "".into(), ..join("") }),
+            Refusal::InconsistentProtocol,
+        ),
         (Request::Sync(sync(&nobody, &[])), Refusal::UnknownMember),
         (Request::Heartbeat(heartbeat("nobody", 1)), Refusal::UnknownMember),
         (leave(&[("nobody", None)]), Refusal::UnknownMember),

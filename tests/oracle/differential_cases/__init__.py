@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ["admission", "topics", "configs", "produce", "idempotence", "fetch", "offsets"]
+MODULES = ["admission", "topics", "configs", "produce", "idempotence", "fetch", "offsets", "groups"]
 
 
 def all_cases():

@@ -1,10 +1,11 @@
 //! From a coordinator's entries to batches in its log, and from their durability to its replies.
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 
 use crate::api::work::ProduceRefusal;
 use crate::batch::{BatchBuilder, BatchHeader};
 use crate::group::LogEntry;
+use crate::group::records::EncodedRecord;
 use crate::ids::{Offset, TopicPartition};
 use crate::shard::outbox::Outbox;
 use crate::time::{Now, Timestamp};
@@ -120,8 +121,8 @@ fn batches(entries: &[LogEntry], now: Timestamp) -> Vec<(BytesMut, BatchHeader)>
     let mut batches = Vec::new();
     let mut builder = BatchBuilder::new();
     for entry in entries {
-        let (key, value) = entry.encode();
-        let size = key.len() + value.as_ref().map_or(0, Vec::len);
+        let EncodedRecord { key, value } = entry.encode();
+        let size = key.len() + value.as_ref().map_or(0, Bytes::len);
         if builder.record_count() > 0 && builder.uncompressed_size() + size > BATCH_BYTES {
             batches.push(built(&builder));
             builder = BatchBuilder::new();
