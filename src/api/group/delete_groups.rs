@@ -12,11 +12,14 @@ use crate::wire::delete_groups::{DeletableGroupResult, DeleteGroupsRequest, Dele
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
+/// What became of a group; `None` until its coordinator has answered.
+type Outcome = Option<Result<(), Refusal>>;
+
 /// Groups being deleted.
 #[derive(Debug)]
 pub struct DeleteGroups {
     asked: Asked,
-    groups: Vec<(Box<str>, Option<Result<(), Refusal>>)>,
+    groups: Vec<(Box<str>, Outcome)>,
     missing: usize,
 }
 

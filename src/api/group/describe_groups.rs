@@ -1,6 +1,6 @@
 //! DescribeGroups (key 15), versions 0 to 6.
 //!
-//! - 3: authorized operations, never computed here since there is no authorizer. 4: static members
+//! - 3: authorized operations (KIP-430): all, since there is no authorizer. 4: static members
 //!   (KIP-345). 5: flexible. 6: GROUP_ID_NOT_FOUND (KIP-1043); before, a group that does not exist is
 //!   shown as dead.
 
@@ -15,11 +15,20 @@ use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
+/// Kafka's "not computed".
+const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+/// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, each the bit of its number.
+const OPERATIONS_OF_GROUPS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
+/// What a group is; `None` until its coordinator has answered.
+type Outcome = Option<Result<group::DescribedGroup, Refusal>>;
+
 /// Groups being described.
 #[derive(Debug)]
 pub struct DescribeGroups {
     asked: Asked,
-    groups: Vec<(Box<str>, Option<Result<group::DescribedGroup, Refusal>>)>,
+    authorized_operations: i32,
+    groups: Vec<(Box<str>, Outcome)>,
     missing: usize,
 }
 
@@ -30,7 +39,11 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     let each = request.groups.iter().map(|group| Request::Describe(group.into()));
     let requests: Vec<_> = (0..).zip(each).collect();
     let missing = groups.len();
-    let describe = DescribeGroups { asked, groups, missing };
+    let authorized_operations = match request.include_authorized_operations {
+        true => OPERATIONS_OF_GROUPS,
+        false => OPERATIONS_UNKNOWN,
+    };
+    let describe = DescribeGroups { asked, authorized_operations, groups, missing };
     if missing == 0 {
         return Ok(Next::Reply(describe.reply()));
     }
@@ -58,7 +71,7 @@ impl DescribeGroups {
             self.groups.iter().map(|(group, _)| format!("Group {group} not found.")).collect();
         let groups: Vec<_> = (self.groups.iter().zip(&messages))
             .map(|((group_id, described), message)| match described {
-                Some(Ok(described)) => told(group_id, described),
+                Some(Ok(described)) => self.told(group_id, described),
                 Some(Err(Refusal::GroupNotFound)) => DescribedGroup {
                     error_code: match tells_unknown {
                         true => ErrorCode::GROUP_ID_NOT_FOUND.code(),
@@ -79,25 +92,26 @@ impl DescribeGroups {
             .collect();
         self.asked.reply(&DescribeGroupsResponse { groups: groups.into(), ..Default::default() })
     }
-}
 
-fn told<'a>(group_id: &'a str, group: &'a group::DescribedGroup) -> DescribedGroup<'a> {
-    let members: Vec<_> = (group.members.iter())
-        .map(|member| DescribedGroupMember {
-            member_id: &member.id,
-            group_instance_id: member.instance.as_deref(),
-            client_id: &member.client_id,
-            client_host: &member.client_host,
-            member_metadata: &member.metadata,
-            member_assignment: &member.assignment,
-        })
-        .collect();
-    DescribedGroup {
-        group_id,
-        group_state: group.state.name(),
-        protocol_type: &group.protocol_type,
-        protocol_data: &group.protocol,
-        members: members.into(),
-        ..Default::default()
+    fn told<'a>(&self, group_id: &'a str, group: &'a group::DescribedGroup) -> DescribedGroup<'a> {
+        let members: Vec<_> = (group.members.iter())
+            .map(|member| DescribedGroupMember {
+                member_id: &member.id,
+                group_instance_id: member.instance.as_deref(),
+                client_id: &member.client_id,
+                client_host: &member.client_host,
+                member_metadata: &member.metadata,
+                member_assignment: &member.assignment,
+            })
+            .collect();
+        DescribedGroup {
+            group_id,
+            group_state: group.state.name(),
+            protocol_type: &group.protocol_type,
+            protocol_data: &group.protocol,
+            members: members.into(),
+            authorized_operations: self.authorized_operations,
+            ..Default::default()
+        }
     }
 }

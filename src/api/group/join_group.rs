@@ -91,7 +91,13 @@ pub(super) fn reply(asked: Asked, joined: &Result<Joined, JoinRefused>) -> Reply
 }
 
 fn refused(asked: Asked, error: ErrorCode, member_id: &str) -> Reply {
-    asked.reply(&JoinGroupResponse { error_code: error.code(), member_id, ..Default::default() })
+    asked.reply(&JoinGroupResponse {
+        error_code: error.code(),
+        // Before version 7 there is no null.
+        protocol_name: (asked.version < 7).then_some(""),
+        member_id,
+        ..Default::default()
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use super::{Group, ask, error_code, group_error};
 use crate::api::reply::Reply;
 use crate::api::{Asked, Context, Next};
-use crate::group::{DeleteOffsetsRequest, Refusal, Request};
+use crate::group::{DeleteOffsetsRequest, Refusal, Request, Topics};
 use crate::ids::PartitionId;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
@@ -18,12 +18,17 @@ use crate::wire::primitive::DecodeError;
 pub struct OffsetDelete {
     asked: Asked,
     /// Each partition with whether it exists.
-    topics: Vec<(Box<str>, Vec<(i32, bool)>)>,
+    topics: Topics<(i32, bool)>,
 }
 
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
     let request = OffsetDeleteRequest::decode_from(body, asked.version)?;
+    if request.group_id.is_empty() {
+        let error_code = ErrorCode::INVALID_GROUP_ID.code();
+        let response = OffsetDeleteResponse { error_code, ..Default::default() };
+        return Ok(Next::Reply(asked.reply(&response)));
+    }
     let mut topics = Vec::new();
     let mut known_topics = Vec::new();
     for topic in request.topics.iter() {

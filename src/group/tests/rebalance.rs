@@ -55,7 +55,10 @@ fn a_new_member_comes_back_with_the_id_it_is_given() {
     assert_eq!(host.state(), GroupState::Empty);
     let ticket = host.join(JoinRequest { needs_known_id: true, ..join(&member) });
     host.pass(3 * SECOND);
-    assert_eq!(host.joined(ticket).unwrap().member, member);
+    let joined = host.joined(ticket).unwrap();
+    assert_eq!(joined.member, member);
+    let synced = host.sync(&joined, &[]);
+    assert!(host.assignment(synced).is_ok());
 
     // One that does not come back holds nobody up for longer than its session.
     let other = host.join(request);
