@@ -18,8 +18,8 @@
 //! | [`log`] | one partition's segments, indexes, tail, retention, recovery |
 //! | [`producer`] | idempotent producers: windows, epochs, snapshots |
 //! | [`fetch`] | incremental fetch sessions and long polls |
+//! | [`group`] | consumer groups and committed offsets; plan, then apply |
 //! | [`catalog`] | topics, partitions, configs as one applied image; plan, then apply |
-//! | [`group`] | consumer groups: what `__consumer_offsets` keeps, what members tell each other |
 //! | [`api`] | one file per API key; the only room that knows Kafka's error codes |
 //! | [`shard`] | one core's machines composed: connections, owned partitions, controller, recovery |
 //! | [`config`] | settings, read and checked |
@@ -70,10 +70,9 @@ pub mod log;
 pub mod producer;
 
 pub mod fetch;
+pub mod group;
 
 pub mod catalog;
-
-pub mod group;
 
 pub mod api;
 

@@ -21,12 +21,15 @@ fn table() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("log", vec!["batch"]),
         ("producer", vec!["batch"]),
         ("fetch", vec![]),
-        ("catalog", vec![]),
         ("group", vec!["wire"]),
-        ("api", vec!["wire", "batch", "log", "producer", "fetch", "catalog"]),
-        ("shard", vec!["batch", "journal", "log", "producer", "fetch", "catalog", "api"]),
+        ("catalog", vec![]),
+        ("api", vec!["wire", "batch", "log", "producer", "fetch", "group", "catalog"]),
+        ("shard", vec!["batch", "journal", "log", "producer", "fetch", "group", "catalog", "api"]),
         ("config", vec!["catalog"]),
-        ("shell", vec!["wire", "journal", "log", "catalog", "api", "shard", "config", "batch"]),
+        (
+            "shell",
+            vec!["wire", "journal", "log", "group", "catalog", "api", "shard", "config", "batch"],
+        ),
     ])
 }
 

@@ -12,7 +12,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::command::{Command, CommandOutcome};
-use crate::catalog::{Refusal, Topic, TopicCreation, invalid_topic_name};
+use crate::catalog::{GROUP_METADATA_TOPIC, Refusal, Topic, TopicCreation, invalid_topic_name};
 use crate::ids::TopicId;
 use crate::wire::array::Array;
 use crate::wire::error_code::ErrorCode;
@@ -82,7 +82,10 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             let Wanted::Name(name) = wanted else { continue };
             let legal = invalid_topic_name(name).is_none();
             if legal && context.image.topic(name).is_none() {
-                missing.push(TopicCreation::with_defaults(name));
+                missing.push(match name.as_str() {
+                    GROUP_METADATA_TOPIC => context.offsets_topic.clone(),
+                    name => TopicCreation::with_defaults(name),
+                });
             }
         }
     }

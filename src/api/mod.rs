@@ -14,6 +14,7 @@ pub mod work;
 mod api_versions;
 mod fetch;
 mod find_coordinator;
+mod group;
 mod init_producer_id;
 mod list_offsets;
 mod metadata;
@@ -23,19 +24,22 @@ mod produce;
 mod admin;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
 pub use asked::Asked;
 pub use fetch::Fetch;
+pub use find_coordinator::FindCoordinator;
+pub use group::Group;
 pub use init_producer_id::{NoProducerId, ProducerIds};
 
 use command::{Command, CommandOutcome};
 use reply::Reply;
 use work::{Answer, PartitionRefusal, Question};
 
-use crate::catalog::{Image, Refusal, StaticConfigs, TopicConfig};
+use crate::catalog::{Image, Refusal, StaticConfigs, TopicConfig, TopicCreation};
 use crate::fetch::SessionCache;
 use crate::ids::{NodeId, Offset, ProducerId, ShardId, TopicId, TopicPartition};
 use crate::time::{Instant, Now};
@@ -62,6 +66,8 @@ pub struct Context<'a> {
     pub log_dir: &'a str,
     /// `auto.create.topics.enable`
     pub auto_create: bool,
+    /// How `__consumer_offsets` is created.
+    pub offsets_topic: &'a TopicCreation,
     /// `fetch.max.bytes`
     pub fetch_bytes_max: usize,
     /// Both clocks.
@@ -124,16 +130,21 @@ pub enum Pending {
     Metadata(metadata::Metadata),
     /// A producer id being had.
     InitProducerId(Asked),
+    /// The topic of groups being created.
+    FindCoordinator(FindCoordinator),
+    /// Groups and their offsets.
+    Group(Group),
     /// Administration.
     Admin(admin::Admin),
 }
 
-/// Begins a request. The frame starts with the request header.
+/// Begins a request that came from `address`. The frame starts with the request header.
 ///
 /// # Errors
 /// The frame is not a request of a version that is served, or not well formed.
 pub fn begin(
     frame: BytesMut,
+    address: IpAddr,
     context: &Context<'_>,
     sessions: &mut SessionCache,
 ) -> Result<Next, BadRequest> {
@@ -157,10 +168,14 @@ pub fn begin(
         ApiKey::ApiVersions => api_versions::answer(asked, body, context),
         ApiKey::Metadata => metadata::begin(asked, body, context),
         ApiKey::Fetch => fetch::begin(asked, body, context, sessions),
-        ApiKey::FindCoordinator => find_coordinator::answer(asked, body),
+        ApiKey::FindCoordinator => find_coordinator::begin(asked, body, context),
         ApiKey::ListOffsets => list_offsets::begin(asked, body, context),
         ApiKey::InitProducerId => init_producer_id::begin(asked, body),
-        _ => admin::begin(asked, body, context),
+        _ => {
+            let client = group::Client { id: header.client_id.unwrap_or_default(), address };
+            group::begin(asked, body, client, context)
+                .unwrap_or_else(|| admin::begin(asked, body, context))
+        }
     };
     next.map_err(|error| BadRequest::Body(asked, error))
 }
@@ -178,7 +193,10 @@ impl Pending {
             Pending::Fetch(fetch) => fetch.on_answers(answers, sessions, context.now.instant),
             Pending::ListOffsets(offsets) => offsets.on_answers(answers),
             Pending::Admin(admin) => admin.on_answers(answers, context),
-            Pending::Metadata(_) | Pending::InitProducerId(_) => panic!("asked no owner"),
+            Pending::Group(group) => group.on_answers(answers, context),
+            Pending::Metadata(_) | Pending::InitProducerId(_) | Pending::FindCoordinator(_) => {
+                panic!("asked no owner")
+            }
         }
     }
 
@@ -195,6 +213,7 @@ impl Pending {
         match self {
             Pending::Metadata(metadata) => metadata.on_outcome(outcome, context),
             Pending::Admin(admin) => admin.on_outcome(outcome, context),
+            Pending::FindCoordinator(find) => find.on_outcome(&outcome, context),
             _ => panic!("asked for no change"),
         }
     }

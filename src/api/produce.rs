@@ -118,6 +118,8 @@ pub(super) fn begin(
                     (Some(refusal), ..) => refusal,
                     (_, None, _) => unknown,
                     (_, _, None) => ErrorCode::INVALID_RECORD,
+                    // The coordinators' own.
+                    (_, Some(topic), _) if topic.internal => ErrorCode::INVALID_TOPIC_EXCEPTION,
                     // A client of that time could not read it back.
                     _ if zstd && asked.version < 7 => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
                     (_, Some(known), Some(place)) => {

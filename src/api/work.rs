@@ -4,6 +4,7 @@
 use bytes::BytesMut;
 
 use crate::batch::BatchError;
+use crate::group;
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
 use crate::producer;
 use crate::time::Timestamp;
@@ -35,6 +36,21 @@ pub enum Question {
     DeleteRecords(Vec<DeleteRecordsItem>),
     /// Sizes of all partitions that the receiver owns.
     LogSizes,
+    /// Requests to groups, at their coordinators.
+    Groups(Vec<GroupItem>),
+    /// All groups that the receiver coordinates.
+    ListGroups,
+}
+
+/// One request to a group.
+#[derive(Debug)]
+pub struct GroupItem {
+    /// Comes back in the answer.
+    pub index: u32,
+    /// The partition of `__consumer_offsets` that the group belongs to.
+    pub at: TopicPartition,
+    /// What.
+    pub request: group::Request,
 }
 
 /// How long a producer wants to wait.
@@ -238,4 +254,8 @@ pub enum Answer {
     RecordsDeleted(Result<Offset, PartitionRefusal>),
     /// To `Question::LogSizes`; one answer with all of them.
     LogSizes(Vec<(TopicPartition, u64)>),
+    /// To `Question::Groups`.
+    Group(group::Reply),
+    /// To `Question::ListGroups`; one answer with all of them.
+    Groups(Result<Vec<group::ListedGroup>, group::Refusal>),
 }

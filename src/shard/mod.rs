@@ -24,7 +24,7 @@ use bytes::BytesMut;
 use crate::api::command::{Command, CommandOutcome};
 use crate::api::work::{Answer, Question};
 use crate::api::{self, Context, Next, NoProducerId, Pending, ProducerIds};
-use crate::catalog::{Catalog, Image, StaticConfigs, TopicConfig};
+use crate::catalog::{Catalog, Image, StaticConfigs, TopicConfig, TopicCreation};
 use crate::fetch::SessionCache;
 use crate::ids::{ConnectionId, NodeId, ProducerId, ShardId, TopicId};
 use crate::journal;
@@ -58,6 +58,8 @@ pub struct ShardOptions {
     pub log_dir: String,
     /// `auto.create.topics.enable`
     pub auto_create: bool,
+    /// How `__consumer_offsets` is created.
+    pub offsets_topic: TopicCreation,
     /// `fetch.max.bytes`
     pub fetch_bytes_max: usize,
     /// `max.incremental.fetch.session.cache.slots`, this shard's share.
@@ -96,8 +98,6 @@ pub struct Shard {
     outbox: Outbox,
     /// What waking long polls this turn may still do.
     wake_allowance: usize,
-    /// Time of the newest event.
-    seen: Instant,
     /// Requests that wait for a producer id.
     waiting_for_ids: VecDeque<RequestId>,
     /// The request for a new block of them, if one is under way.
@@ -105,6 +105,8 @@ pub struct Shard {
     /// The newest version whose directories are still being cleared away before it can be said
     /// that it is applied.
     applying: Option<u64>,
+    /// The time of the newest event.
+    turn: Now,
     settled: bool,
     stopping: bool,
     stopped: bool,
@@ -134,10 +136,10 @@ impl Shard {
             controller,
             outbox: Outbox::default(),
             wake_allowance: WAKE_WORK_PER_TURN,
-            seen: now.instant,
             waiting_for_ids: VecDeque::new(),
             id_block_request: None,
             applying: None,
+            turn: now,
             settled: false,
             stopping: false,
             stopped: false,
@@ -164,6 +166,7 @@ impl Shard {
             shard_count: self.options.owner.shard_count,
             log_dir: &self.options.log_dir,
             auto_create: self.options.auto_create,
+            offsets_topic: &self.options.offsets_topic,
             fetch_bytes_max: self.options.fetch_bytes_max,
             now,
         };
@@ -421,7 +424,7 @@ impl Shard {
 
     /// Carries on until nothing that happened here causes anything more here.
     fn settle(&mut self, now: Now) {
-        self.seen = now.instant;
+        self.turn = now;
         self.owner.retry_stalled(now, &mut self.outbox);
         loop {
             if let Some((to, request, answers)) = self.outbox.answers.pop_front() {
@@ -505,12 +508,10 @@ impl Engine for Shard {
     }
 
     fn on_frame(&mut self, connection: ConnectionId, frame: BytesMut, now: Now) {
-        if self.connections.peer(connection).is_none() {
-            return;
-        }
+        let Some(peer) = self.connections.peer(connection) else { return };
         self.connections.frame(connection, now.instant);
         let bytes = frame.len();
-        match self.api(now, |context, sessions| api::begin(frame, context, sessions)) {
+        match self.api(now, |context, sessions| api::begin(frame, peer.ip(), context, sessions)) {
             Ok(next) => self.begun(connection, next, bytes, now),
             Err(bad) => self.close(connection, &bad.to_string(), true, now),
         }
@@ -626,7 +627,7 @@ impl Engine for Shard {
 
     fn next_deadline(&self) -> Option<Instant> {
         // Those that this turn had no time to wake.
-        let wakes = (!self.outbox.wakes.is_empty()).then_some(self.seen);
+        let wakes = (!self.outbox.wakes.is_empty()).then_some(self.turn.instant);
         let waits = earlier(self.requests.next_deadline(), self.connections.next_deadline());
         earlier(wakes, earlier(waits, self.owner.next_deadline()))
     }
@@ -634,6 +635,9 @@ impl Engine for Shard {
     fn poll_action(&mut self) -> Option<Action<Message>> {
         if self.outbox.actions.is_empty() {
             self.wake_allowance = WAKE_WORK_PER_TURN;
+            // All events of the turn are in: what groups have to say to them goes together.
+            self.owner.flush_groups(self.turn, &mut self.outbox);
+            self.settle(self.turn);
             self.owner.flush_turn(&mut self.outbox);
         }
         self.outbox.actions.pop_front()

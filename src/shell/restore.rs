@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, ToSocketAddrs};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,8 +22,9 @@ use super::data_directory::{
 use super::fatal::ExitStatus;
 use super::restore_partitions::{judge_directories, open_partitions};
 use super::sys;
-use crate::catalog::{Catalog, Endpoint, Image, Record, TopicConfig, frame};
-use crate::config::Settings;
+use crate::catalog::{Catalog, Endpoint, GROUP_METADATA_TOPIC, Image, Record, TopicConfig, frame};
+use crate::config::{GroupSettings, Settings};
+use crate::group::GroupOptions;
 use crate::ids::{Incarnation, ShardId, TopicId};
 use crate::journal::{
     self, Ends, EndsFault, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay,
@@ -71,16 +73,18 @@ pub fn seeds(
         warn!("{note}");
     }
 
-    let mut seed = || {
-        let mut seed = [0; 8];
-        random(&mut seed);
-        u64::from_ne_bytes(seed)
-    };
-    let mut controller = Some((catalog, catalog_log_bytes, seed()));
+    let mut controller = Some((catalog, catalog_log_bytes, draw(random)));
     let shards = (0..shard_count).map(ShardId).zip(recovery.finish(shard_count));
     Ok(shards
         .map(|(shard, partitions)| ShardSeed {
-            options: options(settings, &of_address, shard, shard_count, data.incarnation(), seed()),
+            options: options(
+                settings,
+                &of_address,
+                shard,
+                shard_count,
+                data.incarnation(),
+                draw(random),
+            ),
             image: image.clone(),
             statics: statics.clone(),
             partitions,
@@ -119,8 +123,9 @@ fn options(
                 enabled: settings.log_cleaner_enable,
                 interval: Duration::from_millis(settings.log_cleaner_backoff_ms),
                 keys_bytes_max: keys_bytes / usize::from(shard_count),
-                seed,
             },
+            groups: Arc::new(group_options(&settings.groups)),
+            seed,
         },
         connections: ConnectionLimits {
             count_max: share(settings.max_connections),
@@ -137,6 +142,9 @@ fn options(
         node: settings.node_id,
         log_dir: settings.log_dir.display().to_string(),
         auto_create: settings.auto_create_topics_enable,
+        offsets_topic: settings
+            .internal_topic(GROUP_METADATA_TOPIC)
+            .expect("the settings know the topic of groups"),
         fetch_bytes_max: settings.fetch_max_bytes as usize,
         fetch_sessions_max: share(settings.fetch_session_slots),
     }
@@ -179,6 +187,24 @@ fn check_batch_bytes(settings: &Settings, image: &Image) -> Result<(), StartErro
         }
     }
     Ok(())
+}
+
+fn group_options(settings: &GroupSettings) -> GroupOptions {
+    GroupOptions {
+        initial_rebalance_delay: Duration::from_millis(settings.initial_rebalance_delay_ms),
+        session_timeout_min: Duration::from_millis(settings.min_session_timeout_ms),
+        session_timeout_max: Duration::from_millis(settings.max_session_timeout_ms),
+        size_max: settings.max_size as usize,
+        metadata_bytes_max: settings.offset_metadata_max_bytes as usize,
+        offsets_retention: Duration::from_millis(settings.offsets_retention_ms),
+        offsets_check_interval: Duration::from_millis(settings.offsets_retention_check_interval_ms),
+    }
+}
+
+fn draw(random: &mut impl FnMut(&mut [u8])) -> u64 {
+    let mut seed = [0; 8];
+    random(&mut seed);
+    u64::from_ne_bytes(seed)
 }
 
 /// Refuses to start on a disk that has no room for the first journal file of every shard: the port

@@ -157,15 +157,15 @@ served! {
     Fetch: FetchRequest<'a> => FetchResponse<'a>, advertised 4..=18;
     ListOffsets: ListOffsetsRequest<'a> => ListOffsetsResponse<'a>, advertised 1..=11;
     Metadata: MetadataRequest<'a> => MetadataResponse<'a>, advertised 0..=13;
-    OffsetCommit: OffsetCommitRequest<'a> => OffsetCommitResponse<'a>;
-    OffsetFetch: OffsetFetchRequest<'a> => OffsetFetchResponse<'a>;
+    OffsetCommit: OffsetCommitRequest<'a> => OffsetCommitResponse<'a>, advertised 2..=10;
+    OffsetFetch: OffsetFetchRequest<'a> => OffsetFetchResponse<'a>, advertised 1..=10;
     FindCoordinator: FindCoordinatorRequest<'a> => FindCoordinatorResponse<'a>, advertised 0..=6;
-    JoinGroup: JoinGroupRequest<'a> => JoinGroupResponse<'a>;
-    Heartbeat: HeartbeatRequest<'a> => HeartbeatResponse;
-    LeaveGroup: LeaveGroupRequest<'a> => LeaveGroupResponse<'a>;
-    SyncGroup: SyncGroupRequest<'a> => SyncGroupResponse<'a>;
-    DescribeGroups: DescribeGroupsRequest<'a> => DescribeGroupsResponse<'a>;
-    ListGroups: ListGroupsRequest<'a> => ListGroupsResponse<'a>;
+    JoinGroup: JoinGroupRequest<'a> => JoinGroupResponse<'a>, advertised 0..=9;
+    Heartbeat: HeartbeatRequest<'a> => HeartbeatResponse, advertised 0..=4;
+    LeaveGroup: LeaveGroupRequest<'a> => LeaveGroupResponse<'a>, advertised 0..=5;
+    SyncGroup: SyncGroupRequest<'a> => SyncGroupResponse<'a>, advertised 0..=5;
+    DescribeGroups: DescribeGroupsRequest<'a> => DescribeGroupsResponse<'a>, advertised 0..=6;
+    ListGroups: ListGroupsRequest<'a> => ListGroupsResponse<'a>, advertised 0..=5;
     ApiVersions: ApiVersionsRequest<'a> => ApiVersionsResponse<'a>, advertised 0..=4;
     CreateTopics: CreateTopicsRequest<'a> => CreateTopicsResponse<'a>, advertised 2..=7;
     DeleteTopics: DeleteTopicsRequest<'a> => DeleteTopicsResponse<'a>, advertised 1..=6;
@@ -177,10 +177,10 @@ served! {
     AlterConfigs: AlterConfigsRequest<'a> => AlterConfigsResponse<'a>, advertised 0..=2;
     DescribeLogDirs: DescribeLogDirsRequest<'a> => DescribeLogDirsResponse<'a>, advertised 1..=4;
     CreatePartitions: CreatePartitionsRequest<'a> => CreatePartitionsResponse<'a>, advertised 0..=3;
-    DeleteGroups: DeleteGroupsRequest<'a> => DeleteGroupsResponse<'a>;
+    DeleteGroups: DeleteGroupsRequest<'a> => DeleteGroupsResponse<'a>, advertised 0..=2;
     IncrementalAlterConfigs: IncrementalAlterConfigsRequest<'a>
         => IncrementalAlterConfigsResponse<'a>, advertised 0..=1;
-    OffsetDelete: OffsetDeleteRequest<'a> => OffsetDeleteResponse<'a>;
+    OffsetDelete: OffsetDeleteRequest<'a> => OffsetDeleteResponse<'a>, advertised 0..=0;
     DescribeCluster: DescribeClusterRequest => DescribeClusterResponse<'a>, advertised 0..=2;
     ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest<'a> => ConsumerGroupHeartbeatResponse<'a>;
     ConsumerGroupDescribe: ConsumerGroupDescribeRequest<'a> => ConsumerGroupDescribeResponse<'a>;

@@ -6,7 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ringmain::catalog::{Catalog, Endpoint, Record, StaticConfigs, TopicCreation, frame};
+use ringmain::catalog::{
+    Catalog, Endpoint, GROUP_METADATA_TOPIC, Record, StaticConfigs, TopicCreation, frame,
+};
+use ringmain::group::GroupOptions;
 use ringmain::ids::{Incarnation, NodeId, Offset, ShardId, TopicPartition};
 use ringmain::journal::{
     self, Ends, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay, ReplayEnd,
@@ -149,8 +152,17 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
                 enabled: true,
                 interval: Duration::from_millis(10),
                 keys_bytes_max: options.keys_bytes_max,
-                seed: options.random ^ u64::from(shard.0),
             },
+            groups: Arc::new(GroupOptions {
+                initial_rebalance_delay: Duration::from_millis(200),
+                session_timeout_min: Duration::from_secs(1),
+                session_timeout_max: Duration::from_secs(60),
+                size_max: 100,
+                metadata_bytes_max: 4096,
+                offsets_retention: Duration::from_secs(7 * 24 * 3600),
+                offsets_check_interval: Duration::from_secs(600),
+            }),
+            seed: options.random ^ (incarnation.0 << 16) ^ u64::from(shard.0),
         },
         connections: ConnectionLimits {
             count_max: 1000,
@@ -163,6 +175,11 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
         node: NODE,
         log_dir: "/data".to_owned(),
         auto_create: false,
+        offsets_topic: TopicCreation {
+            partition_count: 4,
+            configs: vec![("cleanup.policy".to_owned(), Some("compact".to_owned()))],
+            ..TopicCreation::with_defaults(GROUP_METADATA_TOPIC)
+        },
         fetch_bytes_max: options.fetch_bytes_max,
         fetch_sessions_max: 8,
     }

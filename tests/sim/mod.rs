@@ -16,6 +16,7 @@ mod process;
 
 mod admin;
 mod client;
+mod committer;
 mod consumer;
 mod producer;
 

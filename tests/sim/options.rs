@@ -41,6 +41,8 @@ pub(crate) struct Options {
     pub(crate) admin_every: u64,
     /// Topics come and go.
     pub(crate) fleeting: bool,
+    /// Mean time between requests of each client that commits offsets.
+    pub(crate) committers: Vec<u64>,
     pub(crate) network_delay: u64,
     pub(crate) mesh_delay: u64,
     pub(crate) journal_delay: u64,
@@ -93,7 +95,8 @@ impl Options {
         let delay = |random: &mut Prng, usual: u64| {
             random.between(1, usual) * if slow { 20 } else { 1 } * 1_000
         };
-        Options {
+        let fault_free = mutant.is_none();
+        let mut options = Options {
             boot: BootOptions {
                 statics,
                 shard_count: random.between(1, 4) as u16,
@@ -125,8 +128,15 @@ impl Options {
             journal_delay: delay(random, 2_000),
             file_delay: delay(random, 10_000),
             turn: if random.chance(1, 2) { 0 } else { delay(random, 1_000) },
+            committers: Vec::new(),
             mutant,
+        };
+        if fault_free {
+            let count = random.below(3);
+            let pauses = (0..count).map(|_| random.between(1, 60) * MILLISECOND);
+            options.committers = pauses.collect();
         }
+        options
     }
 }
 

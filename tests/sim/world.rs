@@ -18,6 +18,7 @@ use super::admin::{Admin, PAUSE_MIN};
 use super::boot::{BootFault, boot};
 use super::checker::check;
 use super::client::{Desk, Effect, KnownTopic, LinkId};
+use super::committer::Committer;
 use super::consumer::{Consumer, ConsumerOptions};
 use super::coverage::Coverage;
 use super::disk::{Cut, Disk, DiskFault, Inode};
@@ -105,6 +106,7 @@ enum Client {
     Producer(Producer),
     Consumer(Consumer),
     Admin(Admin),
+    Committer(Committer),
 }
 
 struct World {
@@ -179,6 +181,9 @@ impl World {
             let pause = options.admin_every.max(PAUSE_MIN);
             clients.push(Client::Admin(Admin::new(pause, options.fleeting)));
         }
+        let committers = (0..).zip(&options.committers);
+        let committers = committers.map(|(id, pause)| Committer::new(id, *pause));
+        clients.extend(committers.map(Client::Committer));
         let client_random = clients.iter().map(|_| random.fork()).collect();
         let mut disk = Disk::new(random.fork());
         if options.fail_after > 0 {
@@ -264,7 +269,7 @@ impl World {
             world.process.is_some()
                 && world.clients.iter().all(|client| match client {
                     Client::Producer(producer) => producer.is_done(true),
-                    Client::Consumer(_) | Client::Admin(_) => true,
+                    Client::Consumer(_) | Client::Admin(_) | Client::Committer(_) => true,
                 })
         };
         if !self.run_until(|world| done(world) || deadline < world.now) {
@@ -372,7 +377,7 @@ impl World {
         let deadline = self.now + FINISH_MAX;
         let drained = |world: &World| match &world.clients[drainer] {
             Client::Consumer(consumer) => consumer.is_drained(),
-            Client::Producer(_) | Client::Admin(_) => false,
+            Client::Producer(_) | Client::Admin(_) | Client::Committer(_) => false,
         };
         self.run_until(|world| drained(world) || deadline < world.now);
         if self.violations.is_empty() && !drained(self) {
@@ -389,6 +394,7 @@ impl World {
                 Client::Producer(producer) => producer.on_wake(desk),
                 Client::Consumer(consumer) => consumer.on_wake(desk),
                 Client::Admin(admin) => admin.on_wake(desk),
+                Client::Committer(committer) => committer.on_wake(desk),
             }),
             Event::Up(link) => self.on_up(link),
             Event::Down(link) => self.on_down(link),
@@ -613,6 +619,9 @@ impl World {
                     consumer.on_reply(&reply, desk)
                 }
                 Client::Admin(admin) if admin.owns(link) => admin.on_reply(&reply, desk),
+                Client::Committer(committer) if committer.owns(link) => {
+                    committer.on_reply(&reply, desk);
+                }
                 _ => {}
             });
         }
@@ -623,6 +632,7 @@ impl World {
             Client::Producer(producer) if producer.owns(link) => producer.on_closed(desk),
             Client::Consumer(consumer) if consumer.owns(link) => consumer.on_closed(),
             Client::Admin(admin) if admin.owns(link) => admin.on_closed(),
+            Client::Committer(committer) if committer.owns(link) => committer.on_closed(),
             _ => {}
         });
     }

@@ -9,7 +9,10 @@ use super::Admin;
 use crate::api::command::{Command, CommandOutcome};
 use crate::api::reply::{Piece, Reply};
 use crate::api::{Asked, Context, Next, Pending};
-use crate::catalog::{Catalog, Endpoint, Image, Record, StaticConfigs, TopicConfig, TopicCreation};
+use crate::catalog::{
+    Catalog, Endpoint, GROUP_METADATA_TOPIC, Image, Record, StaticConfigs, TopicConfig,
+    TopicCreation,
+};
 use crate::ids::{NodeId, TopicId};
 use crate::time::Now;
 use crate::wire::api_key::ApiKey;
@@ -26,6 +29,7 @@ pub(super) struct Scene {
     catalog: Catalog,
     statics: Arc<StaticConfigs>,
     configs: BTreeMap<TopicId, Arc<TopicConfig>>,
+    offsets_topic: TopicCreation,
     drawn: u8,
 }
 
@@ -40,7 +44,9 @@ impl Scene {
         let statics = statics.iter().map(|(key, value)| ((*key).into(), (*value).into()));
         let statics = Arc::new(StaticConfigs::new(statics.collect()));
         let catalog = Catalog::new(statics.clone());
-        let mut scene = Scene { catalog, statics, configs: BTreeMap::new(), drawn: 0 };
+        let offsets_topic = TopicCreation::with_defaults(GROUP_METADATA_TOPIC);
+        let configs = BTreeMap::new();
+        let mut scene = Scene { catalog, statics, configs, offsets_topic, drawn: 0 };
         let records = scene.catalog.plan_create_cluster(NODE, None, [9; 16], &[]).unwrap();
         scene.apply(&records);
         let endpoint = Endpoint { listener: "PLAINTEXT".into(), host: "here".into(), port: 9092 };
@@ -69,6 +75,7 @@ impl Scene {
             shard_count: 3,
             log_dir: "/data",
             auto_create: false,
+            offsets_topic: &self.offsets_topic,
             fetch_bytes_max: 1 << 20,
             now: Now::default(),
         }

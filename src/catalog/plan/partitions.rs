@@ -61,6 +61,12 @@ impl Catalog {
         let Some(topic) = self.image.topic(name) else {
             return Err(Refusal::UnknownTopic(format!("There is no topic '{}'.", printable(name))));
         };
+        // Groups would move away from what is written of them.
+        if topic.internal {
+            return Err(Refusal::InvalidRequest(format!(
+                "The number of partitions of the internal topic {name} cannot be changed."
+            )));
+        }
         let existing = topic.partitions.len();
         let count = usize::try_from(request.count).unwrap_or(0);
         if count == existing {

@@ -28,8 +28,6 @@ pub struct CompactionSettings {
     pub interval: Duration,
     /// This shard's part of `log.cleaner.dedupe.buffer.size`, in bytes.
     pub keys_bytes_max: usize,
-    /// What the hashes of keys are seeded from: no client may know it.
-    pub seed: u64,
 }
 
 /// How far the compaction under way has come.
@@ -47,6 +45,7 @@ enum Stage {
 #[derive(Debug)]
 pub(super) struct Compaction {
     settings: CompactionSettings,
+    /// Seeds the hashes of keys, which no client may know.
     random: Prng,
     next_check: Instant,
     active: Option<(TopicPartition, Stage)>,
@@ -59,9 +58,9 @@ pub(super) struct Compaction {
 }
 
 impl Compaction {
-    pub(super) fn new(settings: CompactionSettings, now: Instant) -> Compaction {
+    pub(super) fn new(settings: CompactionSettings, random: Prng, now: Instant) -> Compaction {
         Compaction {
-            random: Prng::new(settings.seed),
+            random,
             next_check: now + settings.interval,
             settings,
             active: None,

@@ -11,6 +11,7 @@
 mod admission;
 mod checkpoint;
 mod compaction;
+mod groups;
 mod inspection;
 mod offsets;
 mod partition;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 use crate::api::work::{Answer, EpochEndItem, PartitionRefusal, ProduceRefusal, Question};
 use crate::catalog::{Image, TopicConfig};
 use crate::fetch::Watches;
+use crate::group::GroupOptions;
 use crate::ids::{Incarnation, LeaderEpoch, Offset, PartitionId, ShardId, TopicId, TopicPartition};
 use crate::journal::{self, Journal, JournalOptions, Lane};
 use crate::limits::PARTITION_PRODUCERS_MAX;
@@ -37,6 +39,7 @@ use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
 use crate::log::{Log, LogOptions, SegmentWrite};
 use crate::producer::ProducerTable;
 use crate::stdx::map::Map;
+use crate::stdx::prng::Prng;
 use crate::time::{Instant, Now, earlier};
 
 use super::engine::{Action, DiskError, FileOutcome, FileWork, JobId, PartitionDirectory};
@@ -71,6 +74,10 @@ pub struct OwnerOptions {
     pub producer_expiration: std::time::Duration,
     /// Compaction.
     pub compaction: CompactionSettings,
+    /// Of the groups that are coordinated here.
+    pub groups: Arc<GroupOptions>,
+    /// What ids of group members and the hashes of keys are drawn from.
+    pub seed: u64,
 }
 
 /// A partition as it was found at start.
@@ -126,6 +133,7 @@ enum Job {
     IndexesWritten { at: TopicPartition, segment: Offset },
     Admit(TopicPartition),
     FindRecord(offsets::OffsetsWork, Offset),
+    Groups(groups::Step),
     Checkpoint(checkpoint::Written),
     Unlink,
     DropDirectory { version: u64 },
@@ -160,6 +168,7 @@ pub struct Owner {
     inspections: inspection::Inspections,
     retention: retention::Retention,
     compaction: compaction::Compaction,
+    groups: groups::Groups,
     /// Directories still being dropped, by the catalog version that dropped them.
     dropping: BTreeMap<u64, usize>,
     /// Version of the catalog that is served by.
@@ -177,6 +186,7 @@ impl Owner {
         restored: Vec<RestoredPartition>,
         now: Now,
     ) -> Owner {
+        let mut random = Prng::new(options.seed);
         let lane = |lane| LaneState {
             journal: Journal::new(JournalOptions {
                 shard: options.shard,
@@ -207,7 +217,8 @@ impl Owner {
             lookups: offsets::Lookups::default(),
             inspections: inspection::Inspections::default(),
             retention: retention::Retention::new(now.instant + options.retention_interval),
-            compaction: compaction::Compaction::new(options.compaction, now.instant),
+            compaction: compaction::Compaction::new(options.compaction, random.fork(), now.instant),
+            groups: groups::Groups::new(options.groups.clone(), random.next_u64()),
             dropping: BTreeMap::new(),
             catalog_version: image.version,
             stopping: false,
@@ -222,6 +233,8 @@ impl Owner {
             let epoch = topic.partition(restored.at.partition).map(|p| p.leader_epoch);
             owner.add(directory, config.clone(), epoch, restored.log, restored.producers);
         }
+        // None was hosted before, so nothing comes of it but loads.
+        owner.host_groups(image, &mut Outbox::default());
         owner
     }
 
@@ -308,6 +321,7 @@ impl Owner {
                 }
             }
         }
+        self.host_groups(image, out);
     }
 
     /// True when no directory dropped at or before this version is still in the way.
@@ -375,6 +389,8 @@ impl Owner {
                     self.delete_records(part, &item, out);
                 }
             }
+            Question::Groups(items) => self.ask_groups(from, request, items, now, out),
+            Question::ListGroups => self.list_groups(from, request, out),
             Question::LogSizes => {
                 let sizes = self.partitions.iter().map(|(at, p)| (*at, p.log.bytes()));
                 let sizes = sizes.collect();
@@ -470,6 +486,7 @@ impl Owner {
             Job::IndexesWritten { at, segment } => {
                 self.on_indexes_written(at, segment, result, now.instant, out);
             }
+            Job::Groups(step) => self.on_groups_file(step, result, now, out),
             Job::Checkpoint(written) => {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
             }
@@ -527,6 +544,7 @@ impl Owner {
         self.check_retention(now, out);
         self.check_compaction(now, out);
         self.age_checkpoint(now.instant);
+        self.age_groups(now, out);
     }
 
     /// Finish everything, checkpoint, and say so by [`Owner::is_stopped`].
@@ -553,7 +571,8 @@ impl Owner {
     pub fn next_deadline(&self) -> Option<Instant> {
         let inspections = self.inspections.due(&self.admission, &self.lookups);
         let background = earlier(self.retention.due(), self.compaction.due());
-        earlier(inspections, earlier(self.writer.next_deadline(), background))
+        let deadline = earlier(background, self.groups.next_deadline());
+        earlier(inspections, earlier(self.writer.next_deadline(), deadline))
     }
 
     /// Bytes that wait for the disk. The host stops reading sockets while they are too many.

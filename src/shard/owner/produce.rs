@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 
+use bytes::BytesMut;
+
 use crate::api::work::{Acks, Answer, PartitionRefusal, ProduceItem, ProduceRefusal, Produced};
 use crate::batch::{self, BatchHeader};
 use crate::ids::{Offset, ShardId, TopicPartition};
@@ -13,6 +15,7 @@ use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
 use crate::time::Now;
 
+use super::groups::GroupBatch;
 use super::inspection::append_time_of;
 use super::partition::DurableWaiter;
 use super::{Entry, Owner, PartId};
@@ -21,8 +24,26 @@ use super::{Entry, Owner, PartId};
 /// batch waits behind it: an idempotent producer's batches must not overtake each other.
 #[derive(Debug, Default)]
 pub(super) struct Stalled {
-    queue: VecDeque<(PartId, Acks, Pending)>,
+    queue: VecDeque<Waiting>,
     bytes: usize,
+}
+
+/// One of them.
+#[derive(Debug)]
+enum Waiting {
+    /// Of a client.
+    Client(PartId, Acks, Pending),
+    /// Of a coordinator.
+    Groups(GroupBatch),
+}
+
+impl Waiting {
+    fn bytes(&self) -> usize {
+        match self {
+            Waiting::Client(_, _, pending) => pending.item.batch.len(),
+            Waiting::Groups(group_batch) => group_batch.batch.len(),
+        }
+    }
 }
 
 impl Stalled {
@@ -37,6 +58,12 @@ impl Stalled {
 pub(super) struct Pending {
     pub(super) item: ProduceItem,
     pub(super) header: BatchHeader,
+}
+
+/// Where a batch was put.
+pub(super) struct Placed {
+    pub base_offset: Offset,
+    pub next_offset: Offset,
 }
 
 enum Appended {
@@ -74,9 +101,24 @@ impl Owner {
         if self.stalled.queue.is_empty() {
             self.produce_one(part, acks, pending, now, out);
         } else {
-            self.stalled.bytes += pending.item.batch.len();
-            self.stalled.queue.push_back((part, acks, pending));
+            self.stall(Waiting::Client(part, acks, pending));
         }
+    }
+
+    fn stall(&mut self, waiting: Waiting) {
+        self.stalled.bytes += waiting.bytes();
+        self.stalled.queue.push_back(waiting);
+    }
+
+    /// A coordinator's batch found no room: it waits before all others.
+    pub(super) fn stall_groups(&mut self, group_batch: GroupBatch) {
+        self.stalled.bytes += group_batch.batch.len();
+        self.stalled.queue.push_front(Waiting::Groups(group_batch));
+    }
+
+    /// A coordinator's batch waits behind all others.
+    pub(super) fn stall_groups_last(&mut self, group_batch: GroupBatch) {
+        self.stall(Waiting::Groups(group_batch));
     }
 
     fn produce_one(
@@ -97,7 +139,7 @@ impl Owner {
             }
             Ok(Appended::Full) => {
                 self.stalled.bytes += pending.item.batch.len();
-                self.stalled.queue.push_front((part, acks, pending));
+                self.stalled.queue.push_front(Waiting::Client(part, acks, pending));
             }
             Ok(Appended::Wait(produced, next_offset)) => {
                 let partition = self.partitions.get_mut(&at);
@@ -117,12 +159,11 @@ impl Owner {
 
     fn append(&mut self, pending: &mut Pending, now: Now) -> Result<Appended, ProduceRefusal> {
         let at = pending.item.at;
-        let full = self.writer.disk_is_full() && self.tail_bytes > 2 * self.options.tail_bytes_max;
         let partition = self
             .partitions
             .get_mut(&at)
             .ok_or(ProduceRefusal::Partition(PartitionRefusal::Unknown))?;
-        let mut header = pending.header;
+        let header = pending.header;
         let append_time = append_time_of(&header);
         let stamp = header.producer();
         if let Some(stamp) = &stamp {
@@ -137,25 +178,49 @@ impl Owner {
                 }
             }
         }
+        Ok(match self.place(at, &mut pending.item.batch, header, now)? {
+            None => Appended::Full,
+            Some(Placed { base_offset, next_offset }) => {
+                let log_start = self.partitions.get(&at).map(|p| p.log.start_offset());
+                let log_start = log_start.unwrap_or_default();
+                Appended::Wait(Produced { base_offset, append_time, log_start }, next_offset)
+            }
+        })
+    }
+
+    /// Gives a checked batch its offsets and hands it to the journal and the tail. `None`: there is
+    /// no room for it now.
+    pub(super) fn place(
+        &mut self,
+        at: TopicPartition,
+        batch: &mut BytesMut,
+        mut header: BatchHeader,
+        now: Now,
+    ) -> Result<Option<Placed>, ProduceRefusal> {
+        let full = self.writer.disk_is_full() && self.tail_bytes > 2 * self.options.tail_bytes_max;
+        let partition = self
+            .partitions
+            .get_mut(&at)
+            .ok_or(ProduceRefusal::Partition(PartitionRefusal::Unknown))?;
         if full {
-            return Ok(Appended::Full);
+            return Ok(None);
         }
         if partition.must_settle() {
             let next_offset = partition.log.next_offset();
             self.writer.checkpoint.want();
             self.demand_flush(at, next_offset);
-            return Ok(Appended::Full);
+            return Ok(None);
         }
         let base_offset = partition.log.next_offset();
         let next_offset = base_offset.plus(i64::from(header.last_offset_delta) + 1);
-        batch::stamp(&mut pending.item.batch, base_offset, partition.leader_epoch);
+        batch::stamp(batch, base_offset, partition.leader_epoch);
         let entry = journal::Entry {
             kind: EntryKind::Batch,
             at,
             base_offset,
             next_offset,
             leader_epoch: partition.leader_epoch,
-            payload: &pending.item.batch,
+            payload: batch,
         };
         let state = match partition.lane_for_append() {
             Lane::Flushed => &mut self.flushed,
@@ -164,35 +229,43 @@ impl Owner {
         state.used = true;
         let group = match state.journal.append(&entry) {
             Ok(group) => group,
-            Err(journal::Refusal::Full) => return Ok(Appended::Full),
+            Err(journal::Refusal::Full) => return Ok(None),
             Err(journal::Refusal::TooLarge) => {
                 let size_max = journal_batch_bytes_max(self.options.journal_file_bytes);
-                return Err(ProduceRefusal::TooLarge { size: pending.item.batch.len(), size_max });
+                return Err(ProduceRefusal::TooLarge { size: batch.len(), size_max });
             }
         };
-        let size = pending.item.batch.len();
+        let size = batch.len();
         state.pending.push_back((group, at, Entry::Appended(next_offset, size)));
         header.base_offset = base_offset;
         header.leader_epoch = partition.leader_epoch;
-        if let Some(stamp) = &stamp {
+        if let Some(stamp) = &header.producer() {
             let last_offset = header.last_offset();
             let timestamp = header.max_timestamp;
             partition.producers.apply(stamp, base_offset, last_offset, timestamp, now.instant);
         }
-        let batch = std::mem::take(&mut pending.item.batch);
+        let batch = std::mem::take(batch);
         self.tail_bytes += batch.len();
         partition.log.append(batch.freeze(), &header, now.timestamp);
-        let log_start = partition.log.start_offset();
-        Ok(Appended::Wait(Produced { base_offset, append_time, log_start }, next_offset))
+        Ok(Some(Placed { base_offset, next_offset }))
+    }
+
+    pub(super) fn disk_is_full(&self) -> bool {
+        self.writer.disk_is_full()
     }
 
     /// Tries the batches that wait for room again.
     pub fn retry_stalled(&mut self, now: Now, out: &mut Outbox) {
-        while let Some((part, acks, pending)) = self.stalled.queue.pop_front() {
-            let waiting = self.stalled.queue.len();
-            self.stalled.bytes -= pending.item.batch.len();
-            self.produce_one(part, acks, pending, now, out);
-            if self.stalled.queue.len() > waiting {
+        while let Some(waiting) = self.stalled.queue.pop_front() {
+            let behind = self.stalled.queue.len();
+            self.stalled.bytes -= waiting.bytes();
+            match waiting {
+                Waiting::Client(part, acks, pending) => {
+                    self.produce_one(part, acks, pending, now, out);
+                }
+                Waiting::Groups(group_batch) => self.append_groups(group_batch, now, out),
+            }
+            if self.stalled.queue.len() > behind {
                 return;
             }
         }
@@ -258,6 +331,7 @@ impl Owner {
             self.watching.remove(&(from, request));
             out.wakes.push_back((from, request));
         }
+        self.on_groups_durable(at, next_offset, out);
         self.want_write(at, now.instant);
     }
 }

@@ -22,6 +22,8 @@ const SCAN_BYTES: u32 = 256 * 1024;
 pub(super) enum Waiter {
     Fetch(FetchWork),
     Offsets(OffsetsWork),
+    /// The loading of groups, by its term.
+    Groups(u64),
 }
 
 /// A scan under way.
@@ -260,6 +262,7 @@ impl Owner {
                     self.fetch_on(work, out);
                 }
             }
+            (Waiter::Groups(term), result) => self.on_groups_indexes(term, result),
             (Waiter::Offsets(work), Ok(())) => self.offsets_on(work, now, out),
             (Waiter::Offsets(work), Err(refusal)) => {
                 self.answer_offset(&work, Err(refusal), now, out);

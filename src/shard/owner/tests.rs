@@ -10,6 +10,7 @@ use super::*;
 use crate::api::work::{Acks, OffsetQuery, OffsetsItem, ProduceItem};
 use crate::batch::{BatchBuilder, Compression};
 use crate::catalog::{Catalog, StaticConfigs, TopicCreation};
+use crate::group::GroupOptions;
 use crate::ids::NodeId;
 use crate::limits::INSPECTION_QUEUE_BYTES_MAX;
 use crate::time::Timestamp;
@@ -73,8 +74,17 @@ impl Bench {
                 enabled: false,
                 interval: Duration::from_secs(15),
                 keys_bytes_max: 1 << 20,
-                seed: 1,
             },
+            groups: Arc::new(GroupOptions {
+                initial_rebalance_delay: Duration::from_secs(3),
+                session_timeout_min: Duration::from_secs(6),
+                session_timeout_max: Duration::from_secs(1_800),
+                size_max: 1_000,
+                metadata_bytes_max: 4_096,
+                offsets_retention: Duration::from_secs(604_800),
+                offsets_check_interval: Duration::from_secs(600),
+            }),
+            seed: 1,
         };
         let mut out = Outbox::default();
         let mut owner = Owner::new(options, image, &configs, Vec::new(), now);
@@ -231,7 +241,7 @@ fn a_turn_looks_into_so_much_and_no_more() {
     let mut bench = Bench::new();
     // 64 KiB each that will not shrink: walked over at once, but not all in one turn.
     let mut value = vec![0; 60_000];
-    crate::stdx::prng::Prng::new(1).fill(&mut value);
+    Prng::new(1).fill(&mut value);
     let mut builder = BatchBuilder::new().compression(Compression::Gzip, None);
     builder.add(Timestamp(1_000_000), Some(b"k"), Some(&value), &[]);
     let large = builder.build();
