@@ -14,9 +14,11 @@ mod client;
 mod consume;
 mod failure;
 mod histogram;
+mod kafka;
 mod latency;
 mod null;
 mod options;
+mod process;
 mod produce;
 mod report;
 mod run;
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Command::Verify(options) => verify::run(options),
         Command::NullSink(options) => null::run(options, false),
         Command::NullSource(options) => null::run(options, true),
+        Command::Kafka(options) => kafka::run(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::client::control::Control;
 use crate::client::requests::ALL;
 use crate::failure::Failure;
+use crate::kafka::KafkaOptions;
 
 /// Load generator and checker for any broker that speaks Kafka's protocol.
 ///
@@ -35,6 +36,8 @@ pub(crate) enum Command {
     NullSink(NullOptions),
     /// Serve a broker that answers fetches with prepared data, to measure the generator itself.
     NullSource(NullOptions),
+    /// Run Apache Kafka as a single node on loopback until interrupted.
+    Kafka(KafkaOptions),
 }
 
 /// Which broker and topic.
@@ -558,7 +561,7 @@ fn parse_version(text: &str) -> Result<(i16, i16), String> {
     Ok((api.key, version.ok_or_else(wrong)?))
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| "KEY=VALUE".to_owned())?;
     Ok((key.to_owned(), value.to_owned()))
 }
