@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::client::control::Control;
 use crate::client::requests::ALL;
+use crate::duel::DuelOptions;
 use crate::failure::Failure;
 use crate::kafka::KafkaOptions;
 
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     NullSource(NullOptions),
     /// Run Apache Kafka as a single node on loopback until interrupted.
     Kafka(KafkaOptions),
+    /// Measure this project's broker and Apache Kafka side by side, under the same load.
+    Duel(Box<DuelOptions>),
 }
 
 /// Which broker and topic.

@@ -2,10 +2,13 @@
 //! nanoseconds, resource usage, signals, placement of processes. The only module with `unsafe`.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -280,4 +283,16 @@ pub(crate) fn sync_all() {
 pub(crate) fn ticks_per_second() -> f64 {
     // SAFETY: the call takes no pointers.
     unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }
+}
+
+/// Bytes that may still be written to the filesystem of `path`; 0 if that cannot be told.
+pub(crate) fn free_bytes(path: &Path) -> u64 {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return 0 };
+    // SAFETY: an all-zero statvfs is a valid value of that plain C struct; the call writes to it
+    // only, and reads a string that ends in a zero byte.
+    let (result, found) = unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(path.as_ptr(), &raw mut found), found)
+    };
+    if result == 0 { found.f_bavail * found.f_frsize } else { 0 }
 }
