@@ -242,6 +242,12 @@ pub(crate) fn terminate(child: u32) {
     }
 }
 
+/// Lets a child that was just started go before others; false if that is not permitted.
+pub(crate) fn favour(child: u32) -> bool {
+    // SAFETY: the call takes no pointers. Threads that the child starts later inherit the value.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, child, -10) == 0 }
+}
+
 /// Puts the calling thread on `core`, behind everything else that wants to run there.
 pub(crate) fn idle_on(core: usize) -> io::Result<()> {
     let set = set_of(&[core]);

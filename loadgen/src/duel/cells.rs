@@ -394,8 +394,8 @@ pub(crate) const CELLS: &[Cell] = &[
     quick(W1),
     quick(W3),
     quick(W6),
-    quick(W8),
     quick(W17),
+    quick(W8),
     Cell {
         memory: Memory::AsFound,
         metrics: &[more("throughput", MB, 4.0), less("server CPU", PER_GB, 6.0), RSS],
@@ -580,7 +580,7 @@ mod tests {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
             chosen(&names, quick).unwrap().iter().map(|cell| cell.id).collect()
         };
-        assert_eq!(ids(&[], true), ["W1", "W3", "W6", "W8", "W17"]);
+        assert_eq!(ids(&[], true), ["W1", "W3", "W6", "W17", "W8"]);
         assert_eq!(ids(&["w17", "W1"], true), ["W1", "W17"]);
         assert_eq!(ids(&["W18"], true), ["W18"]);
         assert!(ids(&["W8"], false).len() > 4);

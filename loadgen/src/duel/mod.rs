@@ -69,10 +69,13 @@ pub(crate) struct DuelOptions {
     /// Where data directories are made and removed; must be on a real disk.
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     pub(crate) root: PathBuf,
-    /// Memory in GiB that is touched before runs in conditioned memory (default: all but 4 GiB of
-    /// what is available); 0 leaves the memory as it is found.
+    /// Memory in GiB that is touched before runs in conditioned memory (default: 12 with --quick, else
+    /// all but 4 GiB of what is available); 0 leaves the memory as it is found.
     #[arg(long, value_name = "GIB")]
     pub(crate) condition: Option<f64>,
+    /// Most that a run writes while it is measured, in GiB (default: 4 with --quick, else 12).
+    #[arg(long, value_name = "GIB")]
+    pub(crate) max_gib: Option<f64>,
     /// Also run kafka-producer-perf-test and librdkafka's generator (or kcat) against both brokers;
     /// always done without --quick.
     #[arg(long)]
@@ -181,13 +184,14 @@ impl Duel<'_> {
         ];
         let conditioning = self.conditioning()?;
         let warm = options.warmup_seconds.unwrap_or(if options.quick { 5.0 } else { 30.0 });
+        let max = options.max_gib.unwrap_or(if options.quick { 4.0 } else { 12.0 });
         let terms = Terms {
             contenders,
             conditioning,
             out: &options.out,
             warm_seconds: [warm.min(if options.quick { 2.0 } else { 5.0 }), warm],
-            warm_bytes_max: if options.quick { 2 * GIB } else { 6 * GIB },
-            bytes_max: if options.quick { 4 * GIB } else { 12 * GIB },
+            warm_bytes_max: bytes_of_gib(max / 2.0),
+            bytes_max: bytes_of_gib(max),
             threads: found.threads,
             thorough: !options.quick,
         };
@@ -207,7 +211,9 @@ impl Duel<'_> {
 
     /// How memory is conditioned, if it is to be and may be.
     fn conditioning(&mut self) -> Result<Option<Conditioning>, Failure> {
-        let bytes = self.options.condition.map(|gib| (gib * GIB as f64) as u64);
+        // More than a run writes and a Java heap takes, but no more: touching takes time.
+        let default = self.options.quick.then_some(12.0);
+        let bytes = self.options.condition.or(default).map(bytes_of_gib);
         if bytes == Some(0) {
             self.results
                 .machine
@@ -249,11 +255,7 @@ impl Duel<'_> {
             if pair <= pairs {
                 self.pace.pair_done(since.elapsed(), seconds);
             }
-            // A broker that fails the same way twice will do so again.
-            if pair >= 2
-                && valid_pairs(&runs) == 0
-                && runs.iter().all(|run| run.measured.values.is_empty())
-            {
+            if pair >= 2 && fails_always(&runs) {
                 break;
             }
         }
@@ -331,6 +333,18 @@ fn label(cell: &Cell) -> String {
 /// Pairs of which both runs count.
 fn valid_pairs(runs: &[Run]) -> usize {
     pairs_of(runs).len()
+}
+
+/// Whether one of the brokers has not been measured even once: it will fail again.
+fn fails_always(runs: &[Run]) -> bool {
+    [Side::Ringmain, Side::Kafka].into_iter().any(|side| {
+        let mut own = runs.iter().filter(|run| run.broker == side.id());
+        own.all(|run| run.measured.values.is_empty())
+    })
+}
+
+fn bytes_of_gib(gib: f64) -> u64 {
+    (gib.max(0.0) * GIB as f64) as u64
 }
 
 /// The two runs of each pair of which both count: ours, theirs.
@@ -443,10 +457,18 @@ fn note(
         said.push(format!("void: {drift}"));
     }
     if pairs < PAIRS_MIN {
-        said.push(format!("{pairs} pairs that count: a ratio is claimed from {PAIRS_MIN} on"));
+        said.push(format!(
+            "too few pairs that count, {pairs}: a ratio is claimed from {PAIRS_MIN} on"
+        ));
     }
     if quick && cell.work != Work::Start {
         said.push(format!("short runs of {seconds:.0} s after a short warm-up"));
+    }
+    let names_memory = cell.metrics.iter().any(|metric| metric.name == "RSS");
+    if names_memory && cell.work != Work::Start {
+        said.push(
+            "Kafka's RSS includes its heap, which is touched as a whole at its start".to_owned(),
+        );
     }
     if cell.work == Work::Start {
         said.push("Kafka with the heap of its own start script, not touched beforehand".to_owned());
@@ -494,7 +516,7 @@ mod tests {
         let judged = judge(cell, runs, 6.0, None, false, true);
         assert_eq!((judged.pairs, judged.ratios[0].verdict), (4, Verdict::Void));
         assert_eq!(judged.memory, "as found");
-        assert!(judged.note.unwrap().contains("4 pairs"));
+        assert!(judged.note.unwrap().contains("that count, 4"));
     }
 
     #[test]
