@@ -3,7 +3,8 @@
 //! In reading order: [`options`] (command line), [`schedule`] (when requests are meant to be sent),
 //! [`batch`] and [`client`] (the protocol, as far as needed), [`worker`] (the event loop that sends
 //! and receives), [`run`] (threads, progress) and [`report`] (results); then one module for each
-//! command: [`produce`], [`consume`], [`latency`], [`verify`], [`null`], [`page`].
+//! command: [`produce`], [`consume`], [`latency`], [`verify`], [`null`]; and those that run other
+//! programs ([`process`]): [`kafka`], and the [`duel`] of both brokers with its [`page`].
 #![allow(
     clippy::disallowed_methods,
     reason = "clocks and sleeps are what a load generator is made of; the pure core is elsewhere"
@@ -12,12 +13,15 @@
 mod batch;
 mod client;
 mod consume;
+mod duel;
 mod failure;
 mod histogram;
+mod kafka;
 mod latency;
 mod null;
 mod options;
 mod page;
+mod process;
 mod produce;
 mod report;
 mod run;
@@ -47,6 +51,8 @@ fn main() -> ExitCode {
         Command::NullSink(options) => null::run(options, false),
         Command::NullSource(options) => null::run(options, true),
         Command::Page(options) => page::run(options),
+        Command::Kafka(options) => kafka::run(options),
+        Command::Duel(options) => duel::run(options),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -8,7 +8,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::client::control::Control;
 use crate::client::requests::ALL;
+use crate::duel::DuelOptions;
 use crate::failure::Failure;
+use crate::kafka::KafkaOptions;
 
 /// Load generator and checker for any broker that speaks Kafka's protocol.
 ///
@@ -37,6 +39,10 @@ pub(crate) enum Command {
     NullSource(NullOptions),
     /// Make the page of a duel, DIR/index.html, from its DIR/results.json.
     Page(PageOptions),
+    /// Run Apache Kafka as a single node on loopback until interrupted.
+    Kafka(KafkaOptions),
+    /// Measure this project's broker and Apache Kafka side by side, under the same load.
+    Duel(Box<DuelOptions>),
 }
 
 /// Which broker and topic.
@@ -567,7 +573,7 @@ fn parse_version(text: &str) -> Result<(i16, i16), String> {
     Ok((api.key, version.ok_or_else(wrong)?))
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn parse_pair(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| "KEY=VALUE".to_owned())?;
     Ok((key.to_owned(), value.to_owned()))
 }

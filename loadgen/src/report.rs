@@ -181,6 +181,7 @@ impl Report<'_> {
             json.number(&code.to_string(), *count as f64);
         }
         json.close();
+        json.rows("timeline", &outcome.timeline);
         json.number("error_count", tally.error_count() as f64);
         json.number("unanswered_requests", tally.unanswered_requests as f64);
         json.number("delayed_requests", tally.delayed_requests as f64);
@@ -293,6 +294,16 @@ impl Json {
         let _ = write!(self.text, "{value}");
     }
 
+    /// An array of arrays of numbers.
+    pub(crate) fn rows<const N: usize>(&mut self, name: &str, rows: &[[f64; N]]) {
+        self.name(name);
+        let rows = rows.iter().map(|row| {
+            let numbers: Vec<String> = row.iter().map(f64::to_string).collect();
+            format!("[{}]", numbers.join(", "))
+        });
+        let _ = write!(self.text, "[{}]", rows.collect::<Vec<_>>().join(", "));
+    }
+
     pub(crate) fn open(&mut self, name: &str) {
         self.name(name);
         self.text.push('{');
@@ -332,7 +343,8 @@ mod tests {
         json.number("big", 1e15);
         json.close();
         json.boolean("b", true);
-        let expected = "{\n  \"a\": \"x\\\"\\\\\\u000a\",\n  \"empty\": {},\n  \"inner\": {\n    \"n\": 1.5,\n    \"big\": 1000000000000000\n  },\n  \"b\": true\n}\n";
+        json.rows("rows", &[[1.0, 0.5], [2.0, 3.0]]);
+        let expected = "{\n  \"a\": \"x\\\"\\\\\\u000a\",\n  \"empty\": {},\n  \"inner\": {\n    \"n\": 1.5,\n    \"big\": 1000000000000000\n  },\n  \"b\": true,\n  \"rows\": [[1, 0.5], [2, 3]]\n}\n";
         assert_eq!(json.finish(), expected);
     }
 

@@ -18,6 +18,8 @@ pub(crate) struct Outcome {
     pub(crate) usage: Usage,
     /// Length of the measured part: to the last answer that counted.
     pub(crate) seconds: f64,
+    /// Each full second of the measured part: its end, MB produced and MB consumed in it.
+    pub(crate) timeline: Vec<[f64; 3]>,
     pub(crate) interrupted: bool,
     pub(crate) failure: Option<Failure>,
 }
@@ -51,6 +53,7 @@ pub(crate) fn drive(
         tally: Tally::default(),
         usage: Usage::default(),
         seconds: 0.0,
+        timeline: Vec::new(),
         interrupted: false,
         failure: None,
     };
@@ -67,6 +70,15 @@ pub(crate) fn drive(
         if now_ns >= progress_ns {
             if !output.quiet {
                 progress(second, &recent, now_ns < timing.measure_from_ns);
+            }
+            let since_ns = now_ns.saturating_sub(timing.measure_from_ns);
+            if since_ns >= 1_000_000_000 {
+                let (produced, fetched) = (recent.produced_bytes, recent.fetched_bytes);
+                outcome.timeline.push([
+                    (since_ns / 100_000_000) as f64 / 10.0,
+                    produced as f64 / 1e6,
+                    fetched as f64 / 1e6,
+                ]);
             }
             recent = Recent::default();
             second = (now_ns / 1_000_000_000).max(second) + 1;

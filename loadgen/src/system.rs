@@ -1,10 +1,15 @@
 //! The calls of the operating system that std does not have: readiness of many sockets, waiting in
-//! nanoseconds, resource usage, signals. The only module with `unsafe`.
+//! nanoseconds, resource usage, signals, placement of processes. The only module with `unsafe`.
 #![allow(unsafe_code)]
 
+use std::ffi::CString;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -143,11 +148,20 @@ pub(crate) struct Usage {
 
 impl Usage {
     pub(crate) fn now() -> Usage {
+        Usage::of(libc::RUSAGE_SELF)
+    }
+
+    /// What the children used that have ended and were waited for.
+    pub(crate) fn of_children() -> Usage {
+        Usage::of(libc::RUSAGE_CHILDREN)
+    }
+
+    fn of(whom: libc::c_int) -> Usage {
         // SAFETY: an all-zero rusage is a valid value of that plain C struct, and the call writes
         // to it only.
         let usage = unsafe {
             let mut usage: libc::rusage = std::mem::zeroed();
-            libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+            libc::getrusage(whom, &raw mut usage);
             usage
         };
         let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
@@ -172,4 +186,119 @@ impl Usage {
             context_switches: self.context_switches - earlier.context_switches,
         }
     }
+}
+
+/// Cores this process may run on.
+pub(crate) fn allowed_cores() -> Vec<usize> {
+    // SAFETY: an all-zero cpu_set_t is a valid value of that plain C struct; the call writes to no
+    // more than the size it is given, and CPU_ISSET is asked for members of the set only.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set);
+        (0..libc::CPU_SETSIZE as usize).filter(|core| libc::CPU_ISSET(*core, &set)).collect()
+    }
+}
+
+fn set_of(cores: &[usize]) -> libc::cpu_set_t {
+    // SAFETY: an all-zero cpu_set_t is a valid value of that plain C struct, and only members of
+    // the set are set.
+    unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        for core in cores.iter().filter(|core| **core < libc::CPU_SETSIZE as usize) {
+            libc::CPU_SET(*core, &mut set);
+        }
+        set
+    }
+}
+
+/// Makes a command's process one that cannot outlive this one (nor the thread that starts it), that
+/// the terminal's Ctrl-C does not reach, and that runs on `cores` only, if any are given.
+pub(crate) fn adopt(command: &mut Command, cores: &[usize]) {
+    let set = (!cores.is_empty()).then(|| set_of(cores));
+    let parent = std::process::id();
+    command.process_group(0);
+    // SAFETY: between fork and exec only async-signal-safe calls are made, on values that were
+    // prepared before.
+    unsafe {
+        command.pre_exec(move || {
+            check(libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL))?;
+            // The parent may have ended before the line above took effect.
+            if libc::getppid() as u32 != parent {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            if let Some(set) = &set {
+                check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), set))?;
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Asks a child that has not been waited for yet to end in order.
+pub(crate) fn terminate(child: u32) {
+    // SAFETY: the call takes no pointers. A child that was not waited for keeps its id.
+    unsafe {
+        libc::kill(child as libc::pid_t, libc::SIGTERM);
+    }
+}
+
+/// Lets a child that was just started go before others; false if that is not permitted.
+pub(crate) fn favour(child: u32) -> bool {
+    // SAFETY: the call takes no pointers. Threads that the child starts later inherit the value.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, child, -10) == 0 }
+}
+
+/// Puts the calling thread on `core`, behind everything else that wants to run there.
+pub(crate) fn idle_on(core: usize) -> io::Result<()> {
+    let set = set_of(&[core]);
+    let priority = libc::sched_param { sched_priority: 0 };
+    // SAFETY: both structs live for the length of their calls; 0 is the calling thread.
+    unsafe {
+        check(libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set))?;
+        check(libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const priority))?;
+    }
+    Ok(())
+}
+
+/// Touches `bytes` of memory and gives them back to the kernel.
+pub(crate) fn touch_memory(bytes: usize) -> io::Result<()> {
+    // SAFETY: a new anonymous mapping of `bytes` overlaps nothing that is in use; it is given up by
+    // its own address and length, and nothing keeps a pointer into it.
+    unsafe {
+        let (access, kind) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let start = libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0);
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        // Only quicker in huge pages: not having them is no failure.
+        libc::madvise(start, bytes, libc::MADV_HUGEPAGE);
+        let touched = check(libc::madvise(start, bytes, libc::MADV_POPULATE_WRITE));
+        libc::munmap(start, bytes);
+        touched.map(|_| ())
+    }
+}
+
+/// Writes back everything that is dirty, on every filesystem.
+pub(crate) fn sync_all() {
+    // SAFETY: the call takes no arguments and cannot fail.
+    unsafe { libc::sync() }
+}
+
+/// Clock ticks per second, in which the kernel counts CPU time.
+pub(crate) fn ticks_per_second() -> f64 {
+    // SAFETY: the call takes no pointers.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }
+}
+
+/// Bytes that may still be written to the filesystem of `path`; 0 if that cannot be told.
+pub(crate) fn free_bytes(path: &Path) -> u64 {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return 0 };
+    // SAFETY: an all-zero statvfs is a valid value of that plain C struct; the call writes to it
+    // only, and reads a string that ends in a zero byte.
+    let (result, found) = unsafe {
+        let mut found: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(path.as_ptr(), &raw mut found), found)
+    };
+    if result == 0 { found.f_bavail * found.f_frsize } else { 0 }
 }
