@@ -40,6 +40,7 @@ use run::Terms;
 
 use crate::failure::Failure;
 use crate::kafka::Choice;
+use crate::page;
 use crate::system;
 
 /// Options of the command.
