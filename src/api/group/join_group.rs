@@ -5,6 +5,7 @@
 //! - 7: protocol type in the reply. 8: reason (KIP-800). 9: a leader may be told to keep the
 //!   assignment (KIP-814).
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use bytes::Bytes;
@@ -34,7 +35,9 @@ pub(super) fn begin(
         0 => request.session_timeout_ms,
         _ => request.rebalance_timeout_ms,
     };
-    let protocols = request.protocols.iter();
+    // A protocol named twice counts once.
+    let mut names = BTreeSet::new();
+    let protocols = request.protocols.iter().filter(|protocol| names.insert(protocol.name));
     let join = JoinRequest {
         group: request.group_id.into(),
         member: claim(request.member_id, request.group_instance_id),

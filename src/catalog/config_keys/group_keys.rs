@@ -61,7 +61,8 @@ pub(super) static GROUP_KEYS: &[ConfigKey] = keys! {
     "Shortest session timeout that a member of a classic group may ask for.";
     "offset.metadata.max.bytes": Int = "4096", Any, High, ReadOnly;
     "Largest metadata text of a committed offset, in bytes.";
-    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), High, ReadOnly;
+    "offsets.commit.timeout.ms": Int = "5000", AtLeast(1), High, ReadOnly,
+        ignored("a commit waits for the journal, which ends the broker if it fails");
     "How long an offset commit waits for the replicas of the offsets topic.";
     "offsets.load.buffer.size": Int = "5242880", AtLeast(1), High, ReadOnly, ignored(BY_REPLAY);
     "Bytes read at once while a coordinator loads committed offsets.";
