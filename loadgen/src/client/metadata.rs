@@ -19,7 +19,7 @@ pub(crate) struct Topic {
 }
 
 /// How long a topic may take to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 impl Topic {
     /// Waits until every leader serves its partitions: metadata names it as soon as the controller

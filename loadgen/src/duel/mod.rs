@@ -266,8 +266,14 @@ impl Duel<'_> {
         let name = format!("{}, around {} {}", cell.limit.name(), cell.id, label(cell));
         let drift = ratio::void_by_drift(cell.limit.name(), before, after);
         self.results.limits.push(Limit { name, unit: cell.limit.unit(), before, after });
-        let result =
+        let mut result =
             judge(cell, runs, seconds, drift, terms.conditioning.is_some(), self.options.quick);
+        if let Work::Drain { gib } | Work::Crash { gib } = cell.work
+            && bytes_of_gib(gib) > terms.bytes_max
+        {
+            let less = format!("only {:.2} GiB", terms.bytes_max as f64 / GIB as f64);
+            result.note = Some(result.note.map_or(less.clone(), |note| format!("{less}; {note}")));
+        }
         for row in &result.ratios {
             let times = row.median.map_or("no ratio".to_owned(), |median| format!("{median:.2}x"));
             eprintln!("  {}: {times}", row.metric);

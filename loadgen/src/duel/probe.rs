@@ -92,7 +92,8 @@ fn try_first_ack(port: u16, topic: &str, create: bool) -> Result<(), Failure> {
     produce_one(&mut control, topic, 0)
 }
 
-/// Seconds until a new topic's last partition has acknowledged a record.
+/// Seconds until all partitions of a new topic have leaders that serve them, and the last one has
+/// acknowledged a record.
 pub(crate) fn create_and_use(
     port: u16,
     topic: &str,
@@ -101,7 +102,7 @@ pub(crate) fn create_and_use(
 ) -> Result<f64, Failure> {
     let started = Instant::now();
     let mut control = open(port)?;
-    control.create_topic(topic, partitions, 1, configs)?;
+    control.topic_or_create(topic, partitions, 1, configs)?;
     loop {
         match produce_one(&mut control, topic, partitions - 1) {
             Ok(()) => return Ok(started.elapsed().as_secs_f64()),
