@@ -758,7 +758,8 @@ mod tests {
         let root = scratch.path();
         for (damaged, next) in [("x", 8), ("", 9), ("-1", 10), ("3", 11), ("40", 41)] {
             drop(DataDirectory::open(root).unwrap());
-            fs::create_dir_all(journal_directory(root, Incarnation(next - 1))).unwrap();
+            fs::create_dir_all(journal_directory(&root.join("journal"), Incarnation(next - 1)))
+                .unwrap();
             fs::write(root.join("incarnation"), damaged).unwrap();
             let counted = DataDirectory::open(root).unwrap().incarnation();
             assert_eq!(counted, Incarnation(next.max(damaged.parse().map_or(0, |n: u64| n + 1))));

@@ -132,13 +132,14 @@ impl Cleaning {
         let dirty_from = plan.dirty_from;
         let source = plan.sources.iter().position(|source| dirty_from < source.next_offset);
         let keys_end = plan.sources.last().map_or(dirty_from, |source| source.next_offset);
+        let source = source.unwrap_or(plan.sources.len());
         Cleaning {
-            source: source.unwrap_or(plan.sources.len()),
+            next_offset: plan.sources.get(source).map_or(dirty_from, |source| source.segment),
+            source,
             plan,
             keys,
             pass: Pass::Keys,
             position: 0,
-            next_offset: dirty_from.min(Offset(0)),
             wanted: READ_BYTES,
             asked: 0,
             keys_full: false,
