@@ -55,6 +55,8 @@
 //! - *Incarnation*: which start of a data directory wrote something.
 //! - *Image*: the catalog at one version, shared by all shards, replaced whole.
 //! - *Controller*: the one shard that changes the catalog.
+//! - *Coordinator*: who answers for all groups of one partition of `__consumer_offsets`; it runs on
+//!   the shard that owns the partition, on top of its log.
 
 pub mod ids;
 pub mod limits;

@@ -286,6 +286,16 @@ fn topics_are_deleted_by_name_and_by_id() {
 }
 
 #[test]
+fn an_internal_topic_keeps_its_partitions() {
+    let mut catalog = started(&[]);
+    create(&mut catalog, named("__consumer_offsets", 2)).unwrap();
+    let name = "__consumer_offsets".to_owned();
+    let more = PartitionsCreation { name, count: 3, assignments: None };
+    let refusal = outcome(catalog.plan_create_partitions(&[more], false)).unwrap_err();
+    assert!(matches!(refusal, Refusal::InvalidRequest(_)), "{refusal:?}");
+}
+
+#[test]
 fn partitions_are_added_at_the_end() {
     let mut catalog = started(&[]);
     create(&mut catalog, named("t", 2)).unwrap();
