@@ -94,6 +94,9 @@ impl Log {
             at += 1;
             target = self.segments.get(at).map_or(target, |next| next.start.max(target));
         }
+        if up_to <= target {
+            return Read::Empty;
+        }
         if self.tail_start <= target {
             return self.read_tail(target, bytes_max, up_to, at_least_one);
         }

@@ -64,7 +64,7 @@ pub(super) enum Step {
     /// A stretch of the file, to find the batch by its header.
     Search { read: FileRead, position: u32 },
     /// The batch itself, to find the record.
-    Batch { next_offset: Offset },
+    Batch { read: FileRead, next_offset: Offset },
 }
 
 type Found = Result<FoundOffset, PartitionRefusal>;
@@ -330,6 +330,12 @@ impl Owner {
             return self.answer_offset(&work, Err(PartitionRefusal::Unknown), now, out);
         }
         let found = match (step, result) {
+            // Compaction has put another content in its place meanwhile: look again.
+            (Step::Search { read, .. } | Step::Batch { read, .. }, Err(_))
+                if self.partitions.get(&work.at).is_some_and(|p| !read.is_of(&p.log)) =>
+            {
+                return self.offsets_on(work, now, out);
+            }
             (_, Err(error)) => {
                 tracing::error!(error.operation, error.reason, "read for ListOffsets failed");
                 Err(PartitionRefusal::Storage)
@@ -360,7 +366,7 @@ impl Owner {
                         let length = header.size() as u32;
                         let next_offset = header.next_offset();
                         let id = self.read_segment(work.at, &read, position, length, out);
-                        self.jobs.insert(id, Job::Offsets(work, Step::Batch { next_offset }));
+                        self.jobs.insert(id, Job::Offsets(work, Step::Batch { read, next_offset }));
                         return;
                     }
                     Scan::Corrupt { position } => {
@@ -369,7 +375,7 @@ impl Owner {
                     }
                 }
             }
-            (Step::Batch { next_offset }, Ok(FileOutcome::Bytes(batch))) => {
+            (Step::Batch { next_offset, .. }, Ok(FileOutcome::Bytes(batch))) => {
                 if let Err(error) = batch::check(&batch) {
                     let found = self.damaged(work.at, &error);
                     return self.answer_offset(&work, found, now, out);

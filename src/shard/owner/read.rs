@@ -6,7 +6,7 @@ use crate::api::work::{Answer, FetchItem, Fetched, PartitionRefusal};
 use crate::batch::HEADER_BYTES;
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::limits::REQUEST_BYTES_MAX;
-use crate::log::{self, FileRead, Read, Scan};
+use crate::log::{self, FileRead, Log, Read, Scan};
 use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork, Piece};
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
@@ -48,6 +48,16 @@ pub(super) enum Step {
     Search { read: FileRead, position: u32 },
     /// The answer itself, to see whether it is undamaged.
     Check { read: FileRead, position: u32 },
+}
+
+impl Step {
+    /// Whether what is read for it still stands in the log.
+    fn is_of(&self, log: &Log) -> bool {
+        match self {
+            Step::Index(_) => true,
+            Step::Search { read, .. } | Step::Check { read, .. } => read.is_of(log),
+        }
+    }
 }
 
 impl Owner {
@@ -186,8 +196,12 @@ impl Owner {
         if let Step::Index(segment) = step {
             return self.on_indexes_read(at, segment, result, Waiter::Fetch(work), now, out);
         }
+        let log = self.partitions.get(&at).map(|partition| &partition.log);
         let outcome = match result {
-            Ok(outcome) if self.partitions.contains_key(&at) => outcome,
+            Ok(outcome) if log.is_some() => outcome,
+            // Compaction has put another content in its place meanwhile, and what was there before
+            // is gone: the place is looked for again.
+            Err(_) if log.is_some_and(|log| !step.is_of(log)) => return self.fetch_on(work, out),
             other => {
                 let refusal = match other {
                     Err(error) => {
@@ -238,6 +252,10 @@ impl Owner {
             }
             (Step::Check { read, position }, FileOutcome::Bytes(data)) => {
                 let partition = self.partitions.get_mut(&at).expect("looked up above");
+                if work.item.offset < partition.log.start_offset() {
+                    // Deleted meanwhile, and with it what its epoch was.
+                    return self.fetch_on(work, out);
+                }
                 let sound = partition.log.sound_bytes(&data, read.target, read.generation) as u32;
                 if sound == 0 {
                     return self.fetched_damage(work, read.segment, position, out);
