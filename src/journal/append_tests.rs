@@ -101,8 +101,8 @@ fn a_large_entry_gets_a_group_of_its_own() {
     let (mut driver, mut disk) = driver();
     driver.settle(&mut disk);
     assert_eq!(driver.append(partition(0), 0, 1, &[1; WHOLE_FILE + 1]), Err(Refusal::TooLarge));
-    let mut next = 0;
-    for (bytes, group) in [(10, 1), (LARGEST + 1, 2), (10, 3), (10, 3), (WHOLE_FILE, 4), (1, 5)] {
+    let entries = [(10, 1), (LARGEST + 1, 2), (10, 3), (10, 3), (WHOLE_FILE, 4), (1, 5)];
+    for (next, (bytes, group)) in (0..).zip(entries) {
         let payload = vec![7; bytes];
         let appended = driver.append(partition(0), next, next + 1, &payload);
         if bytes == WHOLE_FILE {
@@ -113,7 +113,6 @@ fn a_large_entry_gets_a_group_of_its_own() {
         } else {
             assert_eq!(appended, Ok(GroupSequence(group)));
         }
-        next += 1;
     }
     driver.settle(&mut disk);
     assert_eq!(driver.journal.durable(), GroupSequence(5));

@@ -568,9 +568,8 @@ fn check_version(root: &Path) -> Result<(), OpenError> {
         Some(newer) if newer > LAYOUT_VERSION => Err(OpenError::Newer { found: newer.to_string() }),
         _ => Err(OpenError::Damaged {
             path,
-            cure: format!(
-                "it does not say \"version=...\"; if no newer ringmain has run here, remove it"
-            ),
+            cure: "it does not say \"version=...\"; if no newer ringmain has run here, remove it"
+                .to_owned(),
         }),
     }
 }

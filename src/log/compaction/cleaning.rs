@@ -195,7 +195,7 @@ impl Cleaning {
             return;
         }
         let mut batches = Batches::checked(data);
-        while let Some(located) = batches.next() {
+        for located in batches.by_ref() {
             let span = BatchSpan::of(&located.header)
                 .filter(|span| {
                     // The checksum leaves the offset out. What was never compacted has no gaps.

@@ -35,6 +35,9 @@ const OPTIONS: CompactionOptions = CompactionOptions {
     keys_bytes_max: 1 << 20,
 };
 
+/// The key and the value of a record to append.
+type Given<'r> = (Option<&'r [u8]>, Option<&'r [u8]>);
+
 /// One record as it was appended.
 type Written = (Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -62,7 +65,7 @@ impl World {
     }
 
     /// Appends a batch of records, each a key and a value or a tombstone.
-    fn append(&mut self, records: &[(Option<&[u8]>, Option<&[u8]>)], compression: Compression) {
+    fn append(&mut self, records: &[Given<'_>], compression: Compression) {
         let base = self.log.next_offset();
         let mut builder =
             BatchBuilder::new().placed(base, LeaderEpoch(0)).compression(compression, None);
