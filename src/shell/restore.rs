@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::boot::StartError;
 use super::data_directory::{
     DataDirectory, FoundCheckpoint, FoundJournal, FoundPartition, checkpoint_copy_path,
-    checkpoint_path, sync_directory,
+    checkpoint_path, replace, sync_directory,
 };
 use super::fatal::ExitStatus;
 use super::restore_partitions::{judge_directories, open_partitions};
@@ -299,12 +299,6 @@ fn load_catalog(
     };
     let deleted = snapshot.is_none().then_some(loaded.deleted);
     let mut catalog = loaded.catalog;
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .map_err(broken("opening the catalog log"))?;
     if loaded.end.valid_bytes < log.len() {
         info!(
             cut = log.len() - loaded.end.valid_bytes,
@@ -312,7 +306,12 @@ fn load_catalog(
             "the catalog log ends in an append that a crash cut short"
         );
     }
-    file.set_len(loaded.end.valid_bytes as u64).map_err(broken("cutting the catalog log"))?;
+    // Written anew: an append whose flush failed may look whole to whoever reads it, and yet be
+    // nowhere but in memory, in pages that no later flush writes (fsyncgate).
+    let valid = log.get(..loaded.end.valid_bytes).unwrap_or_default();
+    replace(&path, valid).map_err(broken("writing the catalog log anew"))?;
+    let mut file =
+        OpenOptions::new().write(true).open(&path).map_err(broken("opening the catalog log"))?;
     let mut log_bytes = loaded.end.valid_bytes;
     let mut append = |catalog: &mut Catalog, records: &[Record]| -> Result<(), StartError> {
         let group = frame::encode_group(records, catalog.next_sequence());

@@ -227,8 +227,8 @@ fn load_catalog(disk: &mut Disk, options: &BootOptions) -> Result<(Catalog, usiz
     let loaded = Catalog::load(snapshot, &log, options.statics.clone())
         .map_err(|error| refused(format_args!("the catalog: {error}")))?;
     let mut catalog = loaded.catalog;
-    let file = disk.create("catalog/log", false)?;
-    disk.set_length(file, loaded.end.valid_bytes as u64)?;
+    replace(disk, "catalog/log", log.get(..loaded.end.valid_bytes).unwrap_or_default())?;
+    let file = disk.open("catalog/log")?;
     let mut log_bytes = loaded.end.valid_bytes;
     let mut append = |catalog: &mut Catalog, records: &[Record]| -> Result<(), BootFault> {
         let group = frame::encode_group(records, catalog.next_sequence());

@@ -457,9 +457,11 @@ impl Disk {
             Ok(()) => self.land(inode, position, bytes, false),
             Err(DiskFault::Crashed) if self.crash_after == Some(0) => {
                 // Only the very call at which the process died; those behind it never began.
-                let torn = self.random.below(bytes.len() as u64 + 1) as usize;
+                // A sector is written or not.
+                let end = position + self.random.below(bytes.len() as u64 + 1);
+                let torn = (end / SECTOR_BYTES * SECTOR_BYTES).saturating_sub(position);
                 if self.random.chance(1, 2) {
-                    self.land(inode, position, &bytes[..torn], false);
+                    self.land(inode, position, &bytes[..torn as usize], false);
                 }
                 return Err(DiskFault::Crashed);
             }
