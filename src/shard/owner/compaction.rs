@@ -39,6 +39,9 @@ enum Stage {
     Prepared,
     /// A checkpoint names them; the names are being put in place.
     Exchanging,
+    /// It came to nothing. Its files are removed before another cleaning makes files of the same
+    /// names.
+    GivenUp,
 }
 
 /// See the module.
@@ -186,11 +189,23 @@ impl Owner {
 
     /// What the cleaning has made is of no use.
     fn give_up(&mut self, at: TopicPartition, out: &mut Outbox) {
-        self.compaction.active = None;
         let Some(partition) = self.partitions.get(&at) else { return };
+        self.compaction.active = Some((at, Stage::GivenUp));
         let directory = partition.directory.clone();
         let id = out.file(FileWork::DropCleaned { directory });
-        self.jobs.insert(id, Job::Unlink);
+        self.jobs.insert(id, Job::DropCleaned { at });
+    }
+
+    /// What a cleaning had made is removed.
+    pub(super) fn on_cleaned_dropped(&mut self, at: TopicPartition, result: Result<(), DiskError>) {
+        if let Err(error) = result {
+            // The next start removes it.
+            tracing::warn!(error.operation, error.reason, "could not unlink");
+            self.compaction.uncleanable.insert(at);
+        }
+        if self.compaction.active == Some((at, Stage::GivenUp)) {
+            self.compaction.active = None;
+        }
     }
 
     fn on_compacted(&mut self, at: TopicPartition, compacted: Compacted, out: &mut Outbox) {

@@ -140,6 +140,7 @@ enum Job {
     OldJournals,
     Clean { at: TopicPartition },
     Exchange { at: TopicPartition },
+    DropCleaned { at: TopicPartition },
 }
 
 /// See the module.
@@ -491,6 +492,7 @@ impl Owner {
                 self.on_checkpoint_written(written, result.map(drop), now, out)
             }
             Job::Clean { at } => self.on_cleaned(at, result, out),
+            Job::DropCleaned { at } => self.on_cleaned_dropped(at, result.map(drop)),
             Job::Exchange { at } => self.on_exchanged(at, result.map(drop), now, out),
             Job::Unlink | Job::OldJournals => {
                 if let Err(error) = result {
