@@ -94,6 +94,12 @@ impl Owner {
         now: Now,
         out: &mut Outbox,
     ) {
+        if self.stopping {
+            // All of them, also those that need no look: one that is let through would pass over a
+            // batch of its producer that was refused just now, and that could never follow.
+            let refused = Answer::Produced(Err(ProduceRefusal::Busy));
+            return self.resolve(part, item.index, refused, out);
+        }
         let at = item.at;
         let queued = self.admission.queues.contains_key(&at);
         let verdict = if queued { Ok(Verdict::Later) } else { self.judge(&mut item, acks, now) };
@@ -108,7 +114,7 @@ impl Owner {
             Ok(Verdict::Heavy) => true,
         };
         let size = item.batch.len();
-        if self.stopping || self.admission.bytes + size > INSPECTION_QUEUE_BYTES_MAX {
+        if self.admission.bytes + size > INSPECTION_QUEUE_BYTES_MAX {
             let refused = Answer::Produced(Err(ProduceRefusal::Busy));
             return self.resolve(part, item.index, refused, out);
         }
