@@ -81,6 +81,8 @@ pub(crate) struct Desk<'w> {
     pub(crate) finishing: bool,
     /// Power cuts so far: what may be gone of partitions that promise nothing.
     pub(crate) power_cuts: u32,
+    /// There was a time when the disk was full.
+    pub(crate) was_full: bool,
 }
 
 impl Desk<'_> {

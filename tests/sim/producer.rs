@@ -421,8 +421,9 @@ impl Producer {
         let durable = desk.topic(at.topic).is_none_or(|topic| topic.promise.durable);
         // A broker that knows nothing of a producer takes any sequence for the first. So when the
         // first batch of a session is refused and the second is not, the first can never follow.
-        // Kafka has the same hole.
-        let passed_over = self.lanes.get(&at).is_some_and(|lane| lane.refused && !lane.known);
+        // Kafka has the same hole. The refusal may have been lost on its way here.
+        let refused = |lane: &Lane| lane.refused || desk.was_full;
+        let passed_over = self.lanes.get(&at).is_some_and(|lane| refused(lane) && !lane.known);
         if !passed_over && (durable || desk.power_cuts == self.power_cuts) {
             let sequence = self.lanes.get(&at).and_then(|l| l.queue.front()).map(|b| b.sequence);
             desk.violation(format!(

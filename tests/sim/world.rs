@@ -134,6 +134,7 @@ struct World {
     trace: u64,
     steps: u64,
     power_cuts: u32,
+    was_full: bool,
     /// Crashes since the last start that came about.
     start_crashes: u32,
     finishing: bool,
@@ -213,6 +214,7 @@ impl World {
             trace: 0,
             steps: 0,
             power_cuts: 0,
+            was_full: false,
             start_crashes: 0,
             finishing: false,
             quiet: false,
@@ -423,6 +425,7 @@ impl World {
                 }
                 self.disk.full = full;
                 if full {
+                    self.was_full = true;
                     self.coverage.hit("the disk is full for a while");
                     let length = self.faults.between(1, 2_000) * MILLISECOND;
                     self.at(self.now + length, Event::Full(false));
@@ -463,6 +466,7 @@ impl World {
             next_link: &mut self.next_link,
             finishing: self.finishing,
             power_cuts: self.power_cuts,
+            was_full: self.was_full,
         };
         with(&mut self.clients[index], &mut desk);
         self.note(index as u64);
