@@ -49,7 +49,7 @@ struct Lane {
     next_sequence: i32,
     /// Something of this session was acknowledged here.
     known: bool,
-    /// Something was refused for want of space.
+    /// Something was refused for want of space before anything was acknowledged.
     refused: bool,
     queue: VecDeque<Batch>,
 }
@@ -396,7 +396,8 @@ impl Producer {
                 desk.coverage.hit("a batch is refused for want of space");
                 if idempotent {
                     self.again(at, send);
-                    self.lanes.entry(at).or_default().refused = true;
+                    let lane = self.lanes.entry(at).or_default();
+                    lane.refused |= !lane.known;
                 } else {
                     self.forget(at, send);
                     desk.history.add(Event::Failed { id: send });
@@ -422,8 +423,11 @@ impl Producer {
         // A broker that knows nothing of a producer takes any sequence for the first. So when the
         // first batch of a session is refused and the second is not, the first can never follow.
         // Kafka has the same hole. The refusal may have been lost on its way here.
-        let refused = |lane: &Lane| lane.refused || desk.was_full;
-        let passed_over = self.lanes.get(&at).is_some_and(|lane| refused(lane) && !lane.known);
+        let lost = |lane: &Lane| {
+            let first = lane.queue.front().map(|batch| batch.sequence);
+            desk.was_full && first == Some(Sequence(0))
+        };
+        let passed_over = self.lanes.get(&at).is_some_and(|lane| lane.refused || lost(lane));
         if !passed_over && (durable || desk.power_cuts == self.power_cuts) {
             let sequence = self.lanes.get(&at).and_then(|l| l.queue.front()).map(|b| b.sequence);
             desk.violation(format!(
