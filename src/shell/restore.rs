@@ -55,7 +55,7 @@ pub fn seeds(
 ) -> Result<Vec<ShardSeed>, StartError> {
     let root = data.root();
     let of_address = addresses(&settings.max_connections_per_ip_overrides)?;
-    check_space(settings, data.journals(), shard_count)?;
+    check_space(settings, data, shard_count)?;
     let checkpoints = checkpoints(data)?;
     let FoundCatalog { catalog, log_bytes: catalog_log_bytes, deleted, fates } =
         load_catalog(settings, data, &checkpoints, random)?;
@@ -208,13 +208,24 @@ fn draw(random: &mut impl FnMut(&mut [u8])) -> u64 {
 }
 
 /// Refuses to start on a disk that has no room for the first journal file of every shard: the port
-/// would open and no produce request could be answered.
-fn check_space(settings: &Settings, root: &Path, shard_count: u16) -> Result<(), StartError> {
+/// would open and no produce request could be answered. The journals of earlier starts make room as
+/// soon as what they hold is in segments; until then producers wait.
+fn check_space(
+    settings: &Settings,
+    data: &DataDirectory,
+    shard_count: u16,
+) -> Result<(), StartError> {
+    let root = data.journals();
     let operation = format!("looking at the space of {}", root.display());
     let directory = File::open(root).map_err(broken(&operation))?;
     let (free, _) = sys::space_of(&directory).map_err(broken(&operation))?;
     let needed = settings.journal_file_bytes.saturating_mul(u64::from(shard_count));
-    if free >= needed {
+    let old = data.journal_files().map_err(|error| StartError {
+        status: ExitStatus::DataDirectory,
+        reason: error.to_string(),
+    })?;
+    let to_come: u64 = old.iter().map(|file| file.bytes).sum();
+    if free.saturating_add(to_come) >= needed {
         return Ok(());
     }
     Err(StartError {
