@@ -48,7 +48,34 @@ APIS = {
     3: ("Metadata", 0, 13, 9, [
         F("topics", [F("topic_id", UUID, 10), F("name", STRING, null=10)], null=1),
         F("allow_auto_topic_creation", BOOL, 4), F("include_cluster", BOOL, 8, 10), F("include_topic", BOOL, 8)]),
+    8: ("OffsetCommit", 2, 10, 8, [
+        F("group_id", STRING), F("generation_id", I32, 1), F("member_id", STRING, 1),
+        F("group_instance_id", STRING, 7, null=7), F("retention_time_ms", I64, 2, 4),
+        F("topics", [F("name", STRING, 0, 9), F("topic_id", UUID, 10), F("partitions", [
+            F("partition_index", I32), F("committed_offset", I64), F("committed_leader_epoch", I32, 6),
+            F("committed_metadata", STRING, null=0)])])]),
+    9: ("OffsetFetch", 1, 10, 6, [
+        F("group_id", STRING, 0, 7), F("topics", [F("name", STRING), F("partition_indexes", [I32])], 0, 7, null=2),
+        F("groups", [
+            F("group_id", STRING), F("member_id", STRING, 9, null=9), F("member_epoch", I32, 9),
+            F("topics", [F("name", STRING, 8, 9), F("topic_id", UUID, 10), F("partition_indexes", [I32])], null=8)], 8),
+        F("require_stable", BOOL, 7)]),
     10: ("FindCoordinator", 0, 6, 3, [F("key", STRING, 0, 3), F("key_type", I8, 1), F("coordinator_keys", [STRING], 4)]),
+    11: ("JoinGroup", 0, 9, 6, [
+        F("group_id", STRING), F("session_timeout_ms", I32), F("rebalance_timeout_ms", I32, 1), F("member_id", STRING),
+        F("group_instance_id", STRING, 5, null=5), F("protocol_type", STRING),
+        F("protocols", [F("name", STRING), F("metadata", BYTES)]), F("reason", STRING, 8, null=8)]),
+    12: ("Heartbeat", 0, 4, 4, [
+        F("group_id", STRING), F("generation_id", I32), F("member_id", STRING), F("group_instance_id", STRING, 3, null=3)]),
+    13: ("LeaveGroup", 0, 5, 4, [
+        F("group_id", STRING), F("member_id", STRING, 0, 2),
+        F("members", [F("member_id", STRING), F("group_instance_id", STRING, null=3), F("reason", STRING, 5, null=5)], 3)]),
+    14: ("SyncGroup", 0, 5, 4, [
+        F("group_id", STRING), F("generation_id", I32), F("member_id", STRING), F("group_instance_id", STRING, 3, null=3),
+        F("protocol_type", STRING, 5, null=5), F("protocol_name", STRING, 5, null=5),
+        F("assignments", [F("member_id", STRING), F("assignment", BYTES)])]),
+    15: ("DescribeGroups", 0, 6, 5, [F("groups", [STRING]), F("include_authorized_operations", BOOL, 3)]),
+    16: ("ListGroups", 0, 5, 3, [F("states_filter", [STRING], 4), F("types_filter", [STRING], 5)]),
     18: ("ApiVersions", 0, 4, 3, [F("software_name", STRING, 3), F("software_version", STRING, 3)]),
     19: ("CreateTopics", 2, 7, 5, [
         F("topics", [F("name", STRING), F("num_partitions", I32), F("replication_factor", I16),
@@ -78,10 +105,13 @@ APIS = {
     37: ("CreatePartitions", 0, 3, 2, [
         F("topics", [F("name", STRING), F("count", I32), F("assignments", [F("broker_ids", [I32])], null=0)]),
         F("timeout_ms", I32), F("validate_only", BOOL)]),
+    42: ("DeleteGroups", 0, 2, 2, [F("groups_names", [STRING])]),
     44: ("IncrementalAlterConfigs", 0, 1, 1, [
         F("resources", [F("resource_type", I8), F("resource_name", STRING),
                         F("configs", [F("name", STRING), F("operation", I8), F("value", STRING, null=0)])]),
         F("validate_only", BOOL)]),
+    47: ("OffsetDelete", 0, 0, 99, [
+        F("group_id", STRING), F("topics", [F("name", STRING), F("partitions", [F("partition_index", I32)])])]),
     60: ("DescribeCluster", 0, 2, 0, [
         F("include_operations", BOOL), F("endpoint_type", I8, 1), F("include_fenced", BOOL, 2)]),
     75: ("DescribeTopicPartitions", 0, 0, 0, [
