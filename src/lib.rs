@@ -15,7 +15,7 @@
 //! | [`wire`] | Kafka's messages as tables, both directions, every version |
 //! | [`batch`] | record batches: checks, stamps, codecs, records |
 //! | [`journal`] | the group-commit journal: where an acknowledgement becomes true |
-//! | [`log`] | one partition's segments, indexes, tail, retention, recovery |
+//! | [`log`] | one partition's segments, indexes, tail, retention, compaction, recovery |
 //! | [`producer`] | idempotent producers: windows, epochs, snapshots |
 //! | [`fetch`] | incremental fetch sessions and long polls |
 //! | [`group`] | consumer groups and committed offsets; plan, then apply |
@@ -53,6 +53,8 @@
 //! - *Lane*: one of a shard's two journals, flushed or only written.
 //! - *Checkpoint*: how far a shard's segments are durable; what a start need not replay.
 //! - *Incarnation*: which start of a data directory wrote something.
+//! - *Generation*: which content of a segment, counted by compaction; a place in a file is one in a
+//!   content, whatever the file is called by now.
 //! - *Image*: the catalog at one version, shared by all shards, replaced whole.
 //! - *Controller*: the one shard that changes the catalog.
 //! - *Coordinator*: who answers for all groups of one partition of `__consumer_offsets`; it runs on

@@ -1,4 +1,4 @@
-//! The log of one partition: segments, indexes, tail, retention and recovery.
+//! The log of one partition: segments, indexes, tail, retention, compaction and recovery.
 //!
 //! What it is: a pure machine. Batches that are already checked, stamped and on their way to the
 //! journal come in; they stay in an in-memory tail and are written behind, in large writes, to
@@ -16,7 +16,8 @@
 //!   bound given to [`Log::poll_write`].
 //! - What a checkpoint says is durable in the segments is durable there, and appending the batches
 //!   behind it again leads to the same bytes in the same files.
-//! - Segments are contiguous; the last one is active, the others are closed.
+//! - Segments are contiguous, but for what compaction has taken out; the last one is active, the
+//!   others are closed.
 //!
 //! The order of effects that keeps a crash harmless: make the checkpoint durable first, then
 //! recycle the journal and delete the files of segments it no longer names.
