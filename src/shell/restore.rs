@@ -661,6 +661,7 @@ pub(super) fn read_at_most(file: &File, buffer: &mut [u8], position: u64) -> io:
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::path::Path;
 
     use super::*;
     use crate::catalog::{Image, StaticConfigs};
