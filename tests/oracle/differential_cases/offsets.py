@@ -1,6 +1,8 @@
 """ListOffsets and OffsetForLeaderEpoch."""
 
 import wire
+import time
+
 from wire import record_batch
 
 from . import collector
@@ -88,7 +90,10 @@ def after_delete_records(broker):
 @case()
 def of_log_append_time(broker):
     topic = broker.topic(configs={"message.timestamp.type": "LogAppendTime"})
-    broker.fill(topic, [(b"a", b"b"), (b"c",)], base_timestamp=TIME)
+    # The second batch comes in another millisecond than the first, or which of them is the newest would be chance.
+    broker.fill(topic, [(b"a", b"b")], base_timestamp=TIME)
+    time.sleep(0.02)
+    broker.fill(topic, [(b"c",)], base_timestamp=TIME)
     max_timestamp = broker.list_offset(topic, -3)
     max_timestamp["Timestamp"] = "NOW" if max_timestamp.get("Timestamp", 0) > TIME + 1_000_000 else max_timestamp
     return {"long ago": broker.list_offset(topic, TIME)["Offset"], "max timestamp": max_timestamp}
