@@ -1,8 +1,8 @@
 """ListOffsets and OffsetForLeaderEpoch."""
 
-import wire
 import time
 
+import wire
 from wire import record_batch
 
 from . import collector
