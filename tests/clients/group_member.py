@@ -8,12 +8,14 @@ BOOTSTRAP names the broker. It reads, commits what it has read, and only then wr
   ? PARTITION OFFSET VALUE    the commit may have been made or not: it failed after an attempt that got no answer
   + PARTITION...              partitions it was given         - PARTITION...   partitions it was taken
 
-A commit that was refused is no commit, and its records are not written with `=`: another member reads them. It leaves in order on SIGTERM.
+A commit that was refused is no commit: its records are not written with `=`. Those of partitions that are taken meanwhile are read by
+another member; those of partitions it keeps (a cooperative rebalance moves no position back) are committed with what it reads next.
 """
 
 import os
 import signal
 import sys
+import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
@@ -26,6 +28,7 @@ REFUSED = {
     KafkaError._NO_OFFSET,
 }
 COMMIT_ATTEMPTS_MAX = 60
+COMMIT_PAUSE_SECONDS = 0.2
 
 
 def say(line):
@@ -52,19 +55,34 @@ def main(group, topic, *settings):
             **dict(setting.split("=", 1) for setting in settings),
         }
     )
-    consumer.subscribe(
-        [topic],
-        on_assign=lambda _, parts: say(" ".join(["+", *(str(part.partition) for part in parts)])),
-        on_revoke=lambda _, parts: say(" ".join(["-", *(str(part.partition) for part in parts)])),
-    )
+    uncommitted = {}
+
+    def given(_, partitions):
+        say(" ".join(["+", *(str(part.partition) for part in partitions)]))
+        uncommitted.update((part.partition, []) for part in partitions)
+
+    def taken(_, partitions):
+        say(" ".join(["-", *(str(part.partition) for part in partitions)]))
+        for part in partitions:
+            uncommitted.pop(part.partition, None)
+
+    consumer.subscribe([topic], on_assign=given, on_revoke=taken, on_lost=taken)
     while not ended:
-        messages = [message for message in consumer.consume(50, 0.5) if message.error() is None]
+        read = [message for message in consumer.consume(50, 0.5) if message.error() is None]
+        # A partition may be taken while the rest of a batch is waited for.
+        read = [message for message in read if message.partition() in uncommitted]
+        if read:
+            tell("~", read)
+        for message in read:
+            uncommitted[message.partition()].append(message)
+        messages = [message for held in uncommitted.values() for message in held]
         if not messages:
             continue
-        tell("~", messages)
         outcome = commit(consumer, topic, messages)
         if outcome:
             tell(outcome, messages)
+        if outcome == "=":
+            uncommitted.update((partition, []) for partition in uncommitted)
     consumer.close()
 
 
@@ -85,7 +103,8 @@ def commit(consumer, topic, messages):
             return "?" if unanswered else None
         unanswered = True
         print(f"commit: {errors[0]}", file=sys.stderr)
-        consumer.poll(0)
+        # Not by poll(): it would hand over a record here, or take a partition in the middle of a commit.
+        time.sleep(COMMIT_PAUSE_SECONDS)
     return "?"
 
 
