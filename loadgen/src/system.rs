@@ -260,22 +260,44 @@ pub(crate) fn idle_on(core: usize) -> io::Result<()> {
     Ok(())
 }
 
-/// Touches `bytes` of memory and gives them back to the kernel.
-pub(crate) fn touch_memory(bytes: usize) -> io::Result<()> {
-    // SAFETY: a new anonymous mapping of `bytes` overlaps nothing that is in use; it is given up by
-    // its own address and length, and nothing keeps a pointer into it.
-    unsafe {
+/// Memory that is really there, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Touched {
+    start: *mut libc::c_void,
+    bytes: usize,
+}
+
+// SAFETY: nothing is ever read or written through the address; giving the mapping up works from any
+// thread.
+unsafe impl Send for Touched {}
+
+impl Touched {
+    /// Takes memory from the system and touches all of its pages.
+    pub(crate) fn new(bytes: usize) -> io::Result<Touched> {
         let (access, kind) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        let start = libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0);
+        // SAFETY: a new anonymous mapping overlaps nothing that is in use.
+        let start = unsafe { libc::mmap(std::ptr::null_mut(), bytes, access, kind, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // Only quicker in huge pages: not having them is no failure.
-        libc::madvise(start, bytes, libc::MADV_HUGEPAGE);
-        let touched = check(libc::madvise(start, bytes, libc::MADV_POPULATE_WRITE));
-        libc::munmap(start, bytes);
-        touched.map(|_| ())
+        let touched = Touched { start, bytes };
+        // SAFETY: advice about a mapping of our own, given with its own address and length.
+        unsafe {
+            // Only quicker in huge pages: not having them is no failure.
+            libc::madvise(start, bytes, libc::MADV_HUGEPAGE);
+            check(libc::madvise(start, bytes, libc::MADV_POPULATE_WRITE))?;
+        }
+        Ok(touched)
+    }
+}
+
+impl Drop for Touched {
+    fn drop(&mut self) {
+        // SAFETY: a mapping of our own, given up once; nothing keeps a pointer into it.
+        unsafe {
+            libc::munmap(self.start, self.bytes);
+        }
     }
 }
 

@@ -14,9 +14,7 @@
 //! While background work is under way the hot task yields to glommio by a short sleep every [`PASS`]:
 //! a yield would keep this task runnable, and glommio looks at its own rings and timers only when
 //! nothing is. Such a pass is a park too, so heartbeats end it, fast ones while work is open, and the
-//! watchdog wakes from outside (see [`super::watch`]). With nothing of ours under way there is no
-//! pass: with idle-priority spinners on every core each one could sleep for milliseconds, and a
-//! stream of small requests was answered in steps of 4 ms.
+//! watchdog wakes from outside (see [`super::watch`]). With nothing of ours under way there is none.
 
 use std::cell::Cell;
 use std::future::Future;

@@ -51,7 +51,7 @@ impl Placement {
 /// In which state the memory is when a run begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Memory {
-    /// Caches dropped, free pages touched.
+    /// The page cache forgotten, memory given out that has been in use a moment before.
     Conditioned,
     AsFound,
 }

@@ -70,8 +70,8 @@ pub(crate) struct DuelOptions {
     /// Where data directories are made and removed; must be on a real disk.
     #[arg(long, value_name = "DIR", default_value = "/var/tmp")]
     pub(crate) root: PathBuf,
-    /// Memory in GiB that is touched before runs in conditioned memory (default: 12 with --quick, else
-    /// all but 4 GiB of what is available); 0 leaves the memory as it is found.
+    /// Memory in GiB that is held in use before runs in conditioned memory and given out as they take
+    /// it (default: all but 1 GiB of what is free); 0 leaves the memory as it is found.
     #[arg(long, value_name = "GIB")]
     pub(crate) condition: Option<f64>,
     /// Most that a run writes while it is measured, in GiB (default: 4 with --quick, else 12).
@@ -189,7 +189,7 @@ impl Duel<'_> {
         let max = options.max_gib.unwrap_or(if options.quick { 4.0 } else { 12.0 });
         let terms = Terms {
             contenders,
-            conditioning,
+            conditioning: conditioning.as_ref(),
             out: &options.out,
             warm_seconds: [warm.min(if options.quick { 2.0 } else { 5.0 }), warm],
             warm_bytes_max: bytes_of_gib(max / 2.0),
@@ -213,9 +213,7 @@ impl Duel<'_> {
 
     /// How memory is conditioned, if it is to be and may be.
     fn conditioning(&mut self) -> Result<Option<Conditioning>, Failure> {
-        // More than a run writes and a Java heap takes, but no more: touching takes time.
-        let default = self.options.quick.then_some(12.0);
-        let bytes = self.options.condition.or(default).map(bytes_of_gib);
+        let bytes = self.options.condition.map(bytes_of_gib);
         if bytes == Some(0) {
             self.results
                 .machine
@@ -223,8 +221,7 @@ impl Duel<'_> {
                 .push("memory as found in all cells (--condition 0)".to_owned());
             return Ok(None);
         }
-        let conditioning = Conditioning { bytes };
-        if conditioning.apply()? {
+        if let Some(conditioning) = Conditioning::start(bytes)? {
             return Ok(Some(conditioning));
         }
         let note = "memory as found in all cells: dropping the page cache needs root";

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::client::{Report, words};
-use super::conditions::Conditioning;
+use super::conditions;
 use super::probe;
 use super::run::{PATIENCE, Session, TOPIC};
 use super::watch::{Watch, memory_bytes, process_seconds};
@@ -91,7 +91,7 @@ impl Session<'_> {
         let quiet = self.writing(self.seconds, self.terms.bytes_max);
         let (quiet, _) = self.run_client("produce", TOPIC, quiet, self.seconds)?;
         let backlog = filled.produced.records + quiet.produced.records;
-        self.drop_caches()?;
+        self.drop_caches();
         let watch = Watch::begin(self.server.pid())?;
         let load = self.writing(600.0, u64::MAX);
         let (writer, _) = self.client("produce", TOPIC, load)?;
@@ -116,12 +116,10 @@ impl Session<'_> {
         self.verify(backlog + written.produced.records + 1.0, false)
     }
 
-    fn drop_caches(&mut self) -> Result<(), Failure> {
-        let nothing = Conditioning { bytes: Some(0) };
-        if !nothing.apply()? {
+    fn drop_caches(&mut self) {
+        if !conditions::drop_caches() {
             self.void = Some("the page cache may not be dropped: that needs root".to_owned());
         }
-        Ok(())
     }
 }
 

@@ -25,7 +25,7 @@ const DRAIN: &str = "30";
 #[derive(Debug)]
 pub(crate) struct Terms<'a> {
     pub(crate) contenders: &'a Contenders,
-    pub(crate) conditioning: Option<Conditioning>,
+    pub(crate) conditioning: Option<&'a Conditioning>,
     pub(crate) out: &'a Path,
     /// Seconds of warm-up; our broker needs less than a Java virtual machine.
     pub(crate) warm_seconds: [f64; 2],
@@ -74,10 +74,13 @@ pub(crate) fn run(
         threads: terms.threads[usize::from(cell.small)],
         plain: cell.work == Work::Start,
     };
-    let server = terms.contenders.prepare(side, start)?;
-    if let (Memory::Conditioned, Some(conditioning)) = (cell.memory, terms.conditioning) {
-        conditioning.apply()?;
+    match (cell.memory, terms.conditioning) {
+        // Before anything else: what the last run used is there only for a moment.
+        (Memory::Conditioned, Some(conditioning)) => conditioning.hold()?,
+        (Memory::AsFound, Some(conditioning)) => conditioning.release(),
+        (_, None) => {}
     }
+    let server = terms.contenders.prepare(side, start)?;
     let mut session = Session {
         terms,
         cell,
