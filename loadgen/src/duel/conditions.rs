@@ -167,23 +167,22 @@ fn lock(held: &Mutex<Vec<Touched>>) -> MutexGuard<'_, Vec<Touched>> {
 pub(crate) struct Spinners {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    _ungrouped: Option<Ungrouped>,
 }
 
-/// Session groups of the scheduler, switched off for a while.
+/// Session groups of the scheduler, switched off for processes that begin meanwhile.
 ///
 /// A loop of idle priority gives way within its group only. In the group of a session it competes
 /// with the workers of the kernel like anything else: they waited for the next tick, and with them
-/// every completed direct write, 4 ms each (measured: p50 of a durable response 0.23 ms without
-/// session groups, 4.0 ms with).
+/// every completed direct write, 4 ms each (measured: p50 of a response 0.23 ms without session
+/// groups, 4.0 ms with).
 #[derive(Debug)]
-struct Ungrouped;
+pub(crate) struct Ungrouped;
 
 const AUTOGROUP: &str = "/proc/sys/kernel/sched_autogroup_enabled";
 
 impl Ungrouped {
     /// `None` if they are off already, or may not be switched off.
-    fn start() -> Option<Ungrouped> {
+    pub(crate) fn start() -> Option<Ungrouped> {
         let was_on = fs::read_to_string(AUTOGROUP).is_ok_and(|value| value.trim() == "1");
         (was_on && fs::write(AUTOGROUP, "0").is_ok()).then_some(Ungrouped)
     }
@@ -200,9 +199,7 @@ impl Drop for Ungrouped {
 impl Spinners {
     pub(crate) fn start() -> Result<Spinners, Failure> {
         let stop = Arc::new(AtomicBool::new(false));
-        // Before the threads: each is put into a group when it begins.
-        let _ungrouped = Ungrouped::start();
-        let mut spinners = Spinners { stop: Arc::clone(&stop), threads: Vec::new(), _ungrouped };
+        let mut spinners = Spinners { stop: Arc::clone(&stop), threads: Vec::new() };
         for core in system::allowed_cores() {
             let stop = Arc::clone(&stop);
             let spawned =

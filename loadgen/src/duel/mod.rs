@@ -32,7 +32,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use broker::{Contenders, Side};
 use cells::{Cell, Memory, Work};
-use conditions::Conditioning;
+use conditions::{Conditioning, Ungrouped};
 use pace::{Pace, shown};
 use ratio::{Better, PAIRS_MIN, Verdict};
 use results::{Goal, Limit, Ratio, Results, Run};
@@ -109,6 +109,7 @@ pub(crate) fn run(options: &DuelOptions) -> Result<(), Failure> {
     let ringmain = broker::ringmain_program(options.ringmain.as_deref())?;
     let kafka = options.kafka.install()?;
     let started = SystemTime::now();
+    let _ungrouped = Ungrouped::start();
     let contenders = Contenders::new(ringmain, kafka, options.root.clone(), machine.memory_bytes)?;
     let mut duel = Duel {
         options,
