@@ -54,5 +54,5 @@ pub use header::{
 pub use recompress::recompress;
 pub use records::{Header, Headers, Record, Records, RecordsIter};
 pub use scan::{Batches, Located};
-pub use stamp::{stamp, stamp_append_time, stamp_timestamps};
+pub use stamp::{carried_checksum, stamp, stamp_append_time, stamp_timestamps};
 pub use validate::{ValidateOptions, Validated, find_timestamp, validate_records};

@@ -24,6 +24,20 @@ pub fn stamp(bytes: &mut [u8], base_offset: Offset, leader_epoch: LeaderEpoch) {
     header[12..16].copy_from_slice(&leader_epoch.0.to_be_bytes());
 }
 
+/// The checksum that a checked batch carries, and the first byte it covers; it covers all behind.
+///
+/// # Panics
+/// On fewer than [`HEADER_BYTES`] bytes: the batch was never checked.
+#[must_use]
+pub fn carried_checksum(bytes: &[u8]) -> (usize, u32) {
+    match bytes.first_chunk::<HEADER_BYTES>() {
+        Some(header) => {
+            (CRC_START, u32::from_be_bytes([header[17], header[18], header[19], header[20]]))
+        }
+        None => panic!("a batch has at least {HEADER_BYTES} bytes"),
+    }
+}
+
 /// Sets what the batch's timestamps mean and the largest of them, and the checksum with them, as
 /// Kafka's `DefaultRecordBatch.setMaxTimestamp`: nothing is touched if nothing changes.
 pub fn stamp_timestamps(bytes: &mut [u8], kind: TimestampType, max_timestamp: Timestamp) {

@@ -3,14 +3,18 @@
 use std::collections::VecDeque;
 
 use super::buffer::GroupBuffer;
+use super::checksum;
 use super::coverage::Coverage;
-use super::entry::{Entry, FileNumber, GroupSequence, Lane, Slot};
+use super::entry::{Checked, Entry, FileNumber, GroupSequence, Lane, Slot};
 use super::files::{CheckpointDemand, Files};
 use super::format::{
     ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, GroupHeader, entry_header, whole_blocks,
 };
 use crate::ids::{Incarnation, Offset, ShardId, TopicPartition};
 use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX, journal_batch_bytes_max};
+
+/// Checksums of fewer bytes are as quickly computed as joined.
+const JOINED_BYTES_MIN: usize = 16 * 1024;
 
 /// What a journal is, for its whole life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,13 +193,21 @@ impl Journal {
         };
         // The one copy of an acknowledged batch: direct I/O needs one aligned, gap-free buffer, and
         // the batch came unaligned in its frame. The checksum runs along while the bytes are in the
-        // cache, so that closing a group reads nothing again.
+        // cache, so that closing a group reads nothing again; a large batch brings its own.
         let header = entry_header(entry);
         let room = group.buffer.room_mut(group.used, bytes);
         let (header_room, payload_room) = room.split_at_mut(ENTRY_HEADER_BYTES);
         header_room.copy_from_slice(&header);
         payload_room.copy_from_slice(entry.payload);
-        group.entries_crc = crc32c::crc32c_append(group.entries_crc, room);
+        group.entries_crc = match entry.checked {
+            Some(Checked { from, crc }) if entry.payload.len() >= from + JOINED_BYTES_MIN => {
+                let (front, back) = room.split_at(ENTRY_HEADER_BYTES + from);
+                debug_assert_eq!(crc32c::crc32c(back), crc, "the checksum is that of the bytes");
+                let front = crc32c::crc32c_append(group.entries_crc, front);
+                checksum::joined(front, crc, back.len())
+            }
+            _ => crc32c::crc32c_append(group.entries_crc, room),
+        };
         group.used += bytes;
         group.entry_count += 1;
         group.ends.push((entry.at, entry.next_offset));

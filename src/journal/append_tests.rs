@@ -2,10 +2,10 @@
 
 use super::memory_disk::{BLOCK, Disk, Driver, Pending, options, partition};
 use super::{
-    CheckpointDemand, ENTRY_HEADER_BYTES, GROUP_HEADER_BYTES, GroupSequence, JournalOptions, Lane,
-    Refusal, Slot,
+    Action, Checked, CheckpointDemand, ENTRY_HEADER_BYTES, Entry, EntryKind, GROUP_HEADER_BYTES,
+    GroupSequence, Journal, JournalOptions, Lane, Refusal, Slot,
 };
-use crate::ids::Offset;
+use crate::ids::{LeaderEpoch, Offset};
 
 fn driver() -> (Driver, Disk) {
     let mut driver = Driver::new(options(1, Lane::Flushed));
@@ -232,4 +232,41 @@ fn buffers_are_used_again() {
         driver.journal.release(GroupSequence(u64::MAX), |_| Some(Offset(base)));
     }
     assert_eq!(addresses.len(), 1);
+}
+
+/// A checksum that comes with a large payload gives the group that reading the payload gives.
+#[test]
+fn a_known_checksum_changes_nothing() {
+    let payload: Vec<u8> = (0..40_000_u32).map(|at| (at % 253) as u8).collect();
+    let group = |checked: Option<Checked>| {
+        let options = JournalOptions {
+            file_bytes: 64 * BLOCK,
+            group_bytes_max: 32 * BLOCK as usize,
+            ..options(1, Lane::Flushed)
+        };
+        let mut journal = Journal::new(options);
+        while let Some(action) = journal.poll_action() {
+            if let Action::PrepareFile { file, .. } = action {
+                journal.on_file_ready(file);
+            }
+        }
+        for base in 0..2 {
+            let entry = Entry {
+                kind: EntryKind::Batch,
+                at: partition(0),
+                base_offset: Offset(base),
+                next_offset: Offset(base + 1),
+                leader_epoch: LeaderEpoch(1),
+                payload: &payload,
+                checked,
+            };
+            journal.append(&entry).unwrap();
+        }
+        match journal.poll_action() {
+            Some(Action::Write { buffer, .. }) => buffer.as_slice().to_vec(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let checked = Checked { from: 21, crc: crc32c::crc32c(&payload[21..]) };
+    assert!(group(None) == group(Some(checked)));
 }

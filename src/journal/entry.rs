@@ -114,4 +114,16 @@ pub struct Entry<'a> {
     pub leader_epoch: LeaderEpoch,
     /// The bytes; of a batch, all of it, stamped.
     pub payload: &'a [u8],
+    /// What is known of their checksum. It is trusted: a wrong one makes the entry, and what lies
+    /// behind it, unreadable to the next start.
+    pub checked: Option<Checked>,
+}
+
+/// The CRC32C of a payload's bytes from one of them on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// The first byte it covers; it covers all behind.
+    pub from: usize,
+    /// The checksum.
+    pub crc: u32,
 }

@@ -300,5 +300,6 @@ pub(super) fn parse_entry(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let next_offset = Offset(cursor.i64()?);
     let (payload, rest) = cursor.0.split_at_checked(payload_bytes)?;
     let at = TopicPartition { topic, partition };
-    Some((Entry { kind, at, base_offset, next_offset, leader_epoch, payload }, rest))
+    let checked = None;
+    Some((Entry { kind, at, base_offset, next_offset, leader_epoch, payload, checked }, rest))
 }

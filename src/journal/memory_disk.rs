@@ -107,6 +107,7 @@ impl Driver {
             next_offset: Offset(next),
             leader_epoch: LeaderEpoch(self.options.incarnation.0 as i32),
             payload,
+            checked: None,
         })
     }
 

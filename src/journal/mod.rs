@@ -105,6 +105,7 @@ mod entry;
 mod format;
 
 mod buffer;
+mod checksum;
 mod coverage;
 mod files;
 
@@ -135,7 +136,7 @@ pub use buffer::GroupBuffer;
 pub use coverage::Coverage;
 pub use dump::{Dumped, dump};
 pub use ends::{Ends, EndsFault, limit};
-pub use entry::{Entry, EntryKind, FileNumber, GroupSequence, Lane, Slot, file_name};
+pub use entry::{Checked, Entry, EntryKind, FileNumber, GroupSequence, Lane, Slot, file_name};
 pub use files::CheckpointDemand;
 pub use format::{ENTRY_HEADER_BYTES, FileHeader, GROUP_HEADER_BYTES, HeaderFault};
 pub use merge::{Gap, Merge, Placed, RecoveredEnd};

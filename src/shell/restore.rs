@@ -698,6 +698,7 @@ mod tests {
                 next_offset: Offset(base + 1),
                 leader_epoch: LeaderEpoch(0),
                 payload: b"not looked at",
+                checked: None,
             };
             journal.append(&entry).unwrap();
             while let Some(action) = journal.poll_action() {

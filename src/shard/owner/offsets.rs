@@ -436,6 +436,7 @@ impl Owner {
             next_offset: before,
             leader_epoch: partition.leader_epoch,
             payload: &[],
+            checked: None,
         };
         match self.flushed.journal.append(&entry) {
             Ok(group) => {

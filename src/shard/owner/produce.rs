@@ -214,6 +214,7 @@ impl Owner {
         let base_offset = partition.log.next_offset();
         let next_offset = base_offset.plus(i64::from(header.last_offset_delta) + 1);
         batch::stamp(batch, base_offset, partition.leader_epoch);
+        let (from, crc) = batch::carried_checksum(batch);
         let entry = journal::Entry {
             kind: EntryKind::Batch,
             at,
@@ -221,6 +222,7 @@ impl Owner {
             next_offset,
             leader_epoch: partition.leader_epoch,
             payload: batch,
+            checked: Some(journal::Checked { from, crc }),
         };
         let state = match partition.lane_for_append() {
             Lane::Flushed => &mut self.flushed,

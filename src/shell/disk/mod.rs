@@ -9,6 +9,7 @@
 //! - Failures come back as values; whether one is fatal is the engine's decision.
 
 mod compaction;
+mod direct;
 mod error;
 mod janitor;
 mod journal;

