@@ -10,7 +10,7 @@ const POLYNOMIAL: u32 = 0x82f6_3b78;
 const ONE: u32 = 1 << 31;
 
 /// `a * b` modulo the polynomial.
-const fn product(a: u32, b: u32) -> u32 {
+fn product(a: u32, b: u32) -> u32 {
     let (mut sum, mut a, mut b) = (0, a, b);
     while a != 0 {
         if a & ONE != 0 {
@@ -22,24 +22,18 @@ const fn product(a: u32, b: u32) -> u32 {
     sum
 }
 
-/// x^8, x^16, x^32, ...: what one byte, two, four and so on multiply by.
-const POWERS: [u32; usize::BITS as usize] = {
-    let mut powers = [ONE >> 8; usize::BITS as usize];
-    let mut at = 1;
-    while at < powers.len() {
-        powers[at] = product(powers[at - 1], powers[at - 1]);
-        at += 1;
-    }
-    powers
-};
-
 /// The CRC32C of `front` and `back` joined, where `back` has `back_bytes` bytes.
 pub(super) fn joined(front: u32, back: u32, back_bytes: usize) -> u32 {
     let mut shifted = front;
-    for (digit, power) in POWERS.iter().enumerate() {
-        if back_bytes >> digit & 1 == 1 {
-            shifted = product(shifted, *power);
+    // What one byte multiplies by, then two, four and so on.
+    let mut power = ONE >> 8;
+    let mut digits = back_bytes;
+    while digits != 0 {
+        if digits & 1 == 1 {
+            shifted = product(shifted, power);
         }
+        power = product(power, power);
+        digits >>= 1;
     }
     shifted ^ back
 }
