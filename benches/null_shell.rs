@@ -87,6 +87,7 @@ impl NullEngine {
                 next_offset: Offset(self.offset + 1),
                 leader_epoch: LeaderEpoch(0),
                 payload: frame,
+                checked: None,
             };
             if self.journal.append(&entry).is_err() {
                 break;
