@@ -25,6 +25,7 @@ use std::time::Duration;
 use super::clock;
 use super::fatal;
 use super::turn::{After, Shard};
+use super::turn_meter::TurnMeter;
 use super::watch::{Pulse, State};
 use crate::shard::engine::Engine;
 use crate::time::Instant;
@@ -63,11 +64,15 @@ pub(super) async fn run<E: Engine>(shard: &mut Shard<E>, should_stop: &dyn Fn() 
     waiter.heart.start_slow();
     let pulse = Arc::clone(&shard.pulse);
     answer_nudges(&pulse);
+    let mut meter = TurnMeter::new();
     loop {
         if !shard.is_stopping() && should_stop() {
             shard.stop();
         }
-        match shard.turn() {
+        meter.begin();
+        let after = shard.turn();
+        meter.end(shard.pulse.last_operation());
+        match after {
             After::Stopped => break,
             After::Again => {
                 enter(shard);

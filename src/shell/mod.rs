@@ -32,6 +32,7 @@ pub mod trace;
 pub mod clock;
 mod hot;
 mod turn;
+mod turn_meter;
 mod watch;
 
 mod connection;

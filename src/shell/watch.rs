@@ -73,6 +73,11 @@ impl Pulse {
         self.operation.store(operation.pack(), Ordering::Relaxed);
     }
 
+    /// What the last turn was busy with at its end.
+    pub(super) fn last_operation(&self) -> Operation {
+        Operation::unpack(self.operation.load(Ordering::Relaxed))
+    }
+
     /// What the shard does now.
     pub(super) fn set(&self, state: State) {
         let bits = match state {
@@ -181,7 +186,7 @@ impl Watched {
         }
         if state != (State::Parked { open: false }) && !overslept && !self.reported {
             self.reported = true;
-            let operation = Operation::unpack(self.pulse.operation.load(Ordering::Relaxed));
+            let operation = self.pulse.last_operation();
             warn!(
                 shard,
                 ?state,

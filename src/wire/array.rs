@@ -184,6 +184,7 @@ impl<'a, T: Value<'a>> Nullable<'a> for Array<'a, T> {
         if count > count_max {
             return Err(DecodeError::CountExceedsBytes { count, count_max });
         }
+        reader.count_elements(count)?;
         let bytes = reader.span(|reader| T::skip(reader, count, form))?;
         Ok(Some(Array { elements: Elements::Checked { bytes, count, form } }))
     }
@@ -232,6 +233,20 @@ mod tests {
             assert_eq!(decoded.iter().collect::<Vec<_>>(), ["a", "", "bcd"]);
             assert_ne!(decoded, Array::from(&["a", "", "bce"][..]));
         }
+    }
+
+    #[test]
+    fn the_elements_of_nested_arrays_count_together() {
+        let built =
+            Array::from(vec![Array::from(vec![1_i32, 2]), Array::default(), Array::from(vec![3])]);
+        let mut buffer = BytesMut::new();
+        built.write(&mut Writer::new(&mut buffer), WIDE);
+        let read = |elements_max| {
+            let mut reader = Reader::limited(&buffer, elements_max);
+            Array::<Array<'_, i32>>::read(&mut reader, WIDE)
+        };
+        assert_eq!(read(6), Ok(built));
+        assert_eq!(read(5), Err(DecodeError::TooManyElements(5)));
     }
 
     #[test]

@@ -32,7 +32,7 @@ use bytes::{Bytes, BytesMut};
 use super::api_key::ApiKey;
 use super::primitive::{DecodeError, Reader, Writer, check_version};
 use super::value::{Form, Value};
-use crate::limits::TAGGED_FIELDS_MAX;
+use crate::limits::{CHANGE_ELEMENTS_MAX, REQUEST_ELEMENTS_MAX, TAGGED_FIELDS_MAX};
 
 /// A request or response body.
 pub trait Message<'a>: Value<'a> + Default {
@@ -51,8 +51,17 @@ pub trait Message<'a>: Value<'a> + Default {
 
     /// Reads a message from the start of `bytes`, whatever follows it. So does Kafka, and so must a
     /// broker read requests: librdkafka 2.12 sends three bytes too many with Metadata version 13.
+    /// Its arrays have together no more elements than the limits say.
     fn decode_from(bytes: &'a [u8], version: i16) -> Result<Self, DecodeError> {
-        Self::decode(&mut Reader::new(bytes), version)
+        let elements_max = match Self::API_KEY {
+            ApiKey::CreateTopics
+            | ApiKey::DeleteTopics
+            | ApiKey::CreatePartitions
+            | ApiKey::AlterConfigs
+            | ApiKey::IncrementalAlterConfigs => CHANGE_ELEMENTS_MAX,
+            _ => REQUEST_ELEMENTS_MAX,
+        };
+        Self::decode(&mut Reader::limited(bytes, elements_max), version)
     }
 
     /// Reads a message that fills `bytes`; more bytes after its end are an error.
@@ -199,10 +208,7 @@ pub(crate) fn read_tags<'a>(
         }
         next = tag.checked_add(1);
         let length = reader.unsigned_varint()? as usize;
-        let mut field = Reader::new(reader.take(length)?);
-        if known(tag, &mut field)? {
-            field.finish()?;
-        }
+        reader.within(length, |field| if known(tag, field)? { field.finish() } else { Ok(()) })?;
     }
     Ok(())
 }

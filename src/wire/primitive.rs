@@ -22,6 +22,8 @@ pub enum DecodeError {
     VarintOverlong,
     /// A string is not UTF-8.
     InvalidUtf8,
+    /// The arrays of a request have more elements together than are taken.
+    TooManyElements(usize),
     /// An array claims more elements than the bytes that are left could hold.
     CountExceedsBytes {
         /// Elements claimed.
@@ -61,6 +63,9 @@ impl fmt::Display for DecodeError {
             DecodeError::CountExceedsBytes { count, count_max } => {
                 write!(f, "array of {count} elements where at most {count_max} fit")
             }
+            DecodeError::TooManyElements(max) => {
+                write!(f, "more than {max} elements in the arrays of one request")
+            }
             DecodeError::TooManyTags(count) => write!(f, "{count} tagged fields in one structure"),
             DecodeError::TagsNotAscending(tag) => write!(f, "tag {tag} is out of order"),
             DecodeError::TrailingBytes(count) => write!(f, "{count} bytes after the end"),
@@ -95,13 +100,40 @@ pub(crate) fn check_version(
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    /// Elements that arrays may still have, of so many.
+    elements_left: usize,
+    elements_max: usize,
 }
 
 impl<'a> Reader<'a> {
     /// A reader over all of `bytes`.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Reader<'a> {
-        Reader { rest: bytes }
+        Reader::limited(bytes, usize::MAX)
+    }
+
+    /// A reader over a request: its arrays have no more than so many elements together.
+    pub(crate) fn limited(bytes: &'a [u8], elements_max: usize) -> Reader<'a> {
+        Reader { rest: bytes, elements_left: elements_max, elements_max }
+    }
+
+    /// An array of so many elements follows.
+    pub(crate) fn count_elements(&mut self, count: usize) -> Result<(), DecodeError> {
+        let left = self.elements_left.checked_sub(count);
+        self.elements_left = left.ok_or(DecodeError::TooManyElements(self.elements_max))?;
+        Ok(())
+    }
+
+    /// Reads the next `length` bytes as a message of their own, under the same limits.
+    pub(crate) fn within<T>(
+        &mut self,
+        length: usize,
+        read: impl FnOnce(&mut Reader<'a>) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let mut part = Reader { rest: self.take(length)?, ..*self };
+        let value = read(&mut part)?;
+        self.elements_left = part.elements_left;
+        Ok(value)
     }
 
     /// The bytes not yet taken.

@@ -80,6 +80,8 @@ def serve(client, address, port):
                 os._exit(134)
             if FAULT == "panic" and length < 0:
                 log("thread 'shard-0' panicked at src/wire/frame.rs:1:1")
+            if FAULT == "long-turn" and length < 0:
+                log("a long turn cpu_us=50001 last=Accept")
             if FAULT == "greedy" and 0 < length <= LIMIT:
                 HOARD.append(bytearray(b"x") * length)
             if length < 10 or length > LIMIT:

@@ -21,6 +21,11 @@ RAW_CONTROL = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]")
 PANIC = re.compile(r"panicked|RUST_BACKTRACE|assertion .*failed|fatal runtime|stack overflow|SIGABRT|allocation of \d+")
 
 
+# Of CPU time, which other programs on the machine do not lengthen.
+LONG_TURN = re.compile(r"a long turn cpu_us=(\d+)")
+TURN_CPU_MS_MAX = 50
+
+
 class Failure(Exception):
     """What a case found wrong."""
 
@@ -51,7 +56,7 @@ class Broker:
             command += ["--listen", "127.0.0.1:%d" % self.port]
         for setting in settings:
             command += ["--set", setting]
-        environment = dict(os.environ, RUST_LOG="info", NO_COLOR="1")
+        environment = dict(os.environ, RINGMAIN_LOG="info,ringmain::turns=debug", NO_COLOR="1")
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
                                             env=environment, cwd=self.home, preexec_fn=with_parent)
@@ -309,6 +314,11 @@ class Rig:
         if panic:
             line = next(l for l in text.decode(errors="replace").splitlines() if PANIC.search(l))
             problems.append("panic in the log: " + line[:300])
+        longest = max((int(turn) for turn in LONG_TURN.findall(text.decode(errors="replace"))), default=0)
+        if longest > TURN_CPU_MS_MAX * 1000:
+            problems.append("a turn of %.1f ms, at most %d allowed" % (longest / 1000, TURN_CPU_MS_MAX))
+        if longest:
+            note = "%s, longest turn %.1f ms" % (note, longest / 1000)
         if RAW_CONTROL.search(text):
             problems.append("raw control characters in the log")
         if own is not None:

@@ -15,7 +15,7 @@ pub(super) use file::{
 pub(super) use process::{
     ignore_broken_pipes, keep_files_private, kernel_release, lock_limit, monotonic_nanos,
     open_files_limit, probe_ring, raise_open_files, realtime_millis, register_barrier,
-    tune_allocator,
+    thread_cpu_nanos, tune_allocator,
 };
 pub(super) use socket::{
     Sent, bind, eventfd, keep_alive, listen, local_address, peer_address, send_file, send_gather,

@@ -26,6 +26,13 @@ pub(crate) fn monotonic_nanos() -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// CPU time of the calling thread in nanoseconds.
+#[must_use]
+pub(crate) fn thread_cpu_nanos() -> u64 {
+    let time = clock(libc::CLOCK_THREAD_CPUTIME_ID);
+    time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
+}
+
 /// CLOCK_REALTIME in milliseconds since 1970.
 #[must_use]
 pub(crate) fn realtime_millis() -> i64 {
