@@ -2,12 +2,14 @@
 
 use bytes::{Bytes, BytesMut};
 
+use crate::stdx::few::Few;
 use crate::wire::api_key::ApiKey;
+use crate::wire::frame::LENGTH_BYTES;
 use crate::wire::header::{ResponseHeader, response_header_version};
 use crate::wire::message::Message;
 use crate::wire::primitive::Writer;
 
-use super::reply::{Piece, Reply};
+use super::reply::{Filling, Piece, Reply};
 
 /// The part of a request's header that its reply needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,33 +25,49 @@ pub struct Asked {
 impl Asked {
     /// Frames a reply: length, header, body.
     pub fn reply<'a, M: Message<'a>>(&self, body: &M) -> Reply {
-        self.reply_with(body, Vec::new())
+        self.reply_with(body, 0, Few::new())
     }
 
-    /// Frames a reply whose body has holes, one for each element of `fillings`, in order.
-    pub fn reply_with<'a, M: Message<'a>>(&self, body: &M, fillings: Vec<Vec<Piece>>) -> Reply {
-        let body_size = body.size(self.version);
-        let filled: usize = fillings.iter().flatten().map(Piece::len).sum();
-        let mut frame = BytesMut::with_capacity(body_size - filled + 16);
-        frame.extend_from_slice(&[0; 4]);
-        let mut writer = Writer::new(&mut frame);
+    /// Frames a reply whose body has holes, one for each element of `fillings`, in order; together
+    /// they take `filled` bytes.
+    pub fn reply_with<'a, M: Message<'a>>(
+        &self,
+        body: &M,
+        filled: usize,
+        fillings: Few<Filling>,
+    ) -> Reply {
         // Only what is served is asked, so the header's version is known.
-        let header = response_header_version(self.key, self.version).unwrap_or(0);
-        ResponseHeader { correlation_id: self.correlation_id }.encode(&mut writer, header);
+        let version = response_header_version(self.key, self.version).unwrap_or(0);
+        let header = ResponseHeader { correlation_id: self.correlation_id };
+        // Exactly as large as what comes into it: the buffer then becomes the reply as it is.
+        let size = LENGTH_BYTES + header.size(version) + body.size(self.version) - filled;
+        let mut frame = BytesMut::with_capacity(size);
+        frame.extend_from_slice(&[0; LENGTH_BYTES]);
+        let mut writer = Writer::new(&mut frame);
+        writer.expect_holes(fillings.len());
+        header.encode(&mut writer, version);
         body.encode(&mut writer, self.version);
         let holes = writer.into_holes();
         assert_eq!(holes.len(), fillings.len(), "every hole has its filling");
-        let length = u32::try_from(frame.len() - 4 + filled).unwrap_or(u32::MAX);
+        let length = u32::try_from(frame.len() - LENGTH_BYTES + filled).unwrap_or(u32::MAX);
         for (to, from) in frame.iter_mut().zip(length.to_be_bytes()) {
             *to = from;
         }
         let mut rest = frame.freeze();
-        let mut pieces = Vec::with_capacity(1 + 2 * holes.len());
+        let batches = fillings.iter().map(|filling| match filling {
+            Filling::Memory(batches) => batches.len(),
+            Filling::Nothing | Filling::File(_) => 1,
+        });
+        let mut pieces = Vec::with_capacity(1 + holes.len() + batches.sum::<usize>());
         let mut taken = 0;
         for (hole, filling) in holes.into_iter().zip(fillings) {
             push_bytes(&mut pieces, rest.split_to(hole.position - taken));
             taken = hole.position;
-            pieces.extend(filling);
+            match filling {
+                Filling::Nothing => {}
+                Filling::Memory(batches) => pieces.extend(batches.into_iter().map(Piece::Bytes)),
+                Filling::File(range) => pieces.push(Piece::File(range)),
+            }
         }
         push_bytes(&mut pieces, rest);
         Reply { pieces }

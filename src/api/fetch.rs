@@ -11,13 +11,13 @@
 //! Not here: followers (replica id other than a consumer's) are refused, since there is one
 //! broker; aborted transactions are always none, since there are no transactions.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::fetch::{
     EpochRefusal, FetchTopic, SessionCache, SessionId, SessionPartition, SessionRequest,
 };
 use crate::ids::{LeaderEpoch, Offset, PartitionId, ShardId, TopicId, TopicPartition};
+use crate::stdx::few::Few;
 use crate::time::Instant;
 use crate::wire::array::Array;
 use crate::wire::error_code::ErrorCode;
@@ -29,9 +29,9 @@ use crate::wire::primitive::DecodeError;
 use crate::wire::value::Records;
 
 use super::asked::Asked;
-use super::reply::{Piece, Reply};
-use super::work::{Answer, FetchItem, Fetched, PartitionRefusal, Question};
-use super::{Context, Next, Pending, partition_error};
+use super::reply::Reply;
+use super::work::{Answer, Answers, FetchItem, Fetched, PartitionRefusal, Question};
+use super::{Context, Next, Pending, partition_error, question_to};
 
 /// A consumer's wait is never longer than this, whatever it asks for; it asks again.
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -49,7 +49,7 @@ pub struct Fetch {
     bytes_min: usize,
     bytes_max: usize,
     deadline: Instant,
-    partitions: Vec<Wanted>,
+    partitions: Few<Wanted>,
     missing: usize,
     /// The wait is over: the round under way is the last.
     last_round: bool,
@@ -59,6 +59,8 @@ pub struct Fetch {
 struct Wanted {
     partition: SessionPartition,
     state: State,
+    /// The reply speaks of it.
+    told: bool,
 }
 
 #[derive(Debug)]
@@ -105,7 +107,7 @@ pub(super) fn begin(
         partitions: opened
             .partitions
             .into_iter()
-            .map(|partition| Wanted { state: find(&partition, context), partition })
+            .map(|partition| Wanted { state: find(&partition, context), partition, told: false })
             .collect(),
         missing: 0,
         last_round: wait.is_zero(),
@@ -127,9 +129,10 @@ fn session_request(asked: Asked, request: &FetchRequest<'_>) -> SessionRequest {
     let name = |topic: &str, id: [u8; 16]| {
         if uses_topic_ids { FetchTopic::Id(TopicId(id)) } else { FetchTopic::Name(topic.into()) }
     };
-    let mut partitions = Vec::new();
+    let mut partitions = Few::new();
     for topic in request.topics.iter() {
         let named = name(topic.topic, topic.topic_id);
+        partitions.reserve(topic.partitions.len());
         for wanted in topic.partitions.iter() {
             partitions.push(SessionPartition {
                 topic: named.clone(),
@@ -185,12 +188,20 @@ fn find(partition: &SessionPartition, context: &Context<'_>) -> State {
 
 impl Fetch {
     /// The questions of one round of reading; `None` when there is nobody to ask.
-    fn ask(&mut self, shard_count: u16) -> Option<Vec<(ShardId, Question)>> {
-        let mut items: BTreeMap<ShardId, Vec<FetchItem>> = BTreeMap::new();
+    fn ask(&mut self, shard_count: u16) -> Option<Few<(ShardId, Question)>> {
+        self.missing = 0;
+        let (bytes_max, count) = (self.bytes_max, self.partitions.len());
+        let mut questions = Few::new();
         for (index, wanted) in (0..).zip(&mut self.partitions) {
             let State::Known { at, result } = &mut wanted.state else { continue };
             *result = None;
-            items.entry(at.shard(shard_count)).or_default().push(FetchItem {
+            self.missing += 1;
+            let question = question_to(&mut questions, at.shard(shard_count), || {
+                let items = Few::with_capacity(count.div_ceil(usize::from(shard_count)));
+                Question::Fetch { bytes_max, items }
+            });
+            let Question::Fetch { items, .. } = question else { panic!("all are of one kind") };
+            items.push(FetchItem {
                 index,
                 at: *at,
                 offset: wanted.partition.offset,
@@ -199,17 +210,13 @@ impl Fetch {
                 last_fetched_epoch: wanted.partition.last_fetched_epoch,
             });
         }
-        self.missing = items.values().map(Vec::len).sum();
-        let bytes_max = self.bytes_max;
-        let questions =
-            items.into_iter().map(|(shard, items)| (shard, Question::Fetch { bytes_max, items }));
-        (self.missing > 0).then(|| questions.collect())
+        (self.missing > 0).then_some(questions)
     }
 
     /// Takes answers in; what follows once the round is complete.
     pub fn on_answers(
         &mut self,
-        answers: Vec<(u32, Answer)>,
+        answers: Answers,
         sessions: &mut SessionCache,
         now: Instant,
     ) -> Option<Next> {
@@ -233,14 +240,14 @@ impl Fetch {
             State::Known { at, result: Some(Ok(fetched)) } => Some((*at, fetched.high_watermark)),
             _ => None,
         });
-        let partitions: Vec<_> = watched.collect();
+        let partitions: Few<_> = watched.collect();
         // As many bytes as are missing cannot come without one of the partitions getting its share.
         let bytes = missing.div_ceil(partitions.len().max(1));
         Some(Next::Watch { partitions, bytes, deadline: self.deadline })
     }
 
     /// Something moved, or the wait is over: reads again.
-    pub fn read_again(&mut self, shard_count: u16, now: Instant) -> Vec<(ShardId, Question)> {
+    pub fn read_again(&mut self, shard_count: u16, now: Instant) -> Few<(ShardId, Question)> {
         self.last_round = now >= self.deadline;
         self.ask(shard_count).unwrap_or_default()
     }
@@ -277,8 +284,11 @@ impl Fetch {
     }
 
     fn respond(&mut self, sessions: &mut SessionCache) -> Reply {
-        let mut topics: Vec<(FetchTopic, Vec<PartitionData<'_>>)> = Vec::new();
-        let mut fillings = Vec::new();
+        let has_data = |wanted: &&Wanted| matches!(&wanted.state, State::Known { result: Some(Ok(f)), .. } if f.size > 0);
+        let with_data = self.partitions.iter().filter(has_data).count();
+        // Of all topics, in one list that those lend from.
+        let mut told_data = Few::with_capacity(with_data);
+        let (mut fillings, mut filled) = (Few::with_capacity(with_data), 0);
         let mut budget = self.bytes_max;
         let mut fed = false;
         for wanted in &mut self.partitions {
@@ -292,7 +302,7 @@ impl Fetch {
                 records: Records::Bytes(&[]),
                 ..Default::default()
             };
-            let mut filling = Vec::new();
+            let mut size = 0;
             let mut told = Err(());
             match &mut wanted.state {
                 State::Refused(error) => {
@@ -315,13 +325,12 @@ impl Fetch {
                     // is larger than any limit; together that is too much.
                     if fetched.size <= budget.min(partition.bytes_max) || !fed {
                         budget = budget.saturating_sub(fetched.size);
-                        fed |= fetched.size > 0;
-                        filling = std::mem::take(&mut fetched.pieces);
+                        size = fetched.size;
                     }
                 }
                 State::Known { result: None, .. } => panic!("the round is complete"),
             }
-            let size: usize = filling.iter().map(Piece::len).sum();
+            fed |= size > 0;
             let changed = size > 0
                 || data.error_code != ErrorCode::NONE.code()
                 || partition.told_error
@@ -333,38 +342,43 @@ impl Fetch {
             if let Some(session) = self.session {
                 sessions.told(session, &partition.topic, partition.partition, told, size > 0);
             }
-            if self.incremental && !changed {
+            wanted.told = changed || !self.incremental;
+            if !wanted.told {
                 continue;
             }
             // Kafka never sends null records, and some clients do not take them.
-            if size > 0 {
+            if size > 0
+                && let State::Known { result: Some(Ok(fetched)), .. } = &mut wanted.state
+            {
                 data.records = Records::Hole(size);
-                fillings.push(filling);
+                filled += size;
+                fillings.push(std::mem::take(&mut fetched.records));
             }
-            match topics.last_mut() {
-                Some((topic, partitions)) if *topic == partition.topic => partitions.push(data),
-                _ => topics.push((partition.topic.clone(), vec![data])),
-            }
+            told_data.push(data);
         }
-        let responses: Vec<_> = topics
-            .iter_mut()
-            .map(|(topic, partitions)| {
+        let mut responses: Few<FetchableTopicResponse<'_>> = Few::new();
+        let (mut last, mut start) = (None, 0);
+        let told = self.partitions.iter().filter(|wanted| wanted.told);
+        for (end, wanted) in (1..).zip(told) {
+            let topic = &wanted.partition.topic;
+            if last.replace(topic) != Some(topic) {
+                start = end - 1;
                 let (name, id) = match topic {
                     FetchTopic::Name(name) => (&**name, TopicId::ZERO),
                     FetchTopic::Id(id) => ("", *id),
                 };
-                FetchableTopicResponse {
-                    topic: name,
-                    topic_id: id.0,
-                    partitions: std::mem::take(partitions).into(),
-                }
-            })
-            .collect();
+                let partitions = Array::default();
+                responses.push(FetchableTopicResponse { topic: name, topic_id: id.0, partitions });
+            }
+            if let (Some(topic), Some(data)) = (responses.last_mut(), told_data.get(start..end)) {
+                topic.partitions = data.into();
+            }
+        }
         let response = FetchResponse {
             session_id: self.session.map_or(0, |session| session.0),
-            responses: responses.into(),
+            responses: responses.as_slice().into(),
             ..Default::default()
         };
-        self.asked.reply_with(&response, fillings)
+        self.asked.reply_with(&response, filled, fillings)
     }
 }

@@ -19,7 +19,7 @@ use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
 use super::asked::Asked;
-use super::work::{Answer, FoundOffset, OffsetQuery, OffsetsItem, Question};
+use super::work::{Answer, Answers, FoundOffset, OffsetQuery, OffsetsItem, Question};
 use super::{Context, Next, Pending, partition_error};
 
 /// Offsets being looked for.
@@ -105,7 +105,7 @@ fn query(timestamp: i64, version: i16) -> Option<OffsetQuery> {
 
 impl ListOffsets {
     /// Takes answers in; the reply once all are there.
-    pub fn on_answers(&mut self, answers: Vec<(u32, Answer)>) -> Option<Next> {
+    pub fn on_answers(&mut self, answers: Answers) -> Option<Next> {
         for (index, answer) in answers {
             let Answer::Offset(result) = answer else { panic!("not an answer to ListOffsets") };
             match self.results.get_mut(index as usize) {

@@ -37,11 +37,12 @@ pub use init_producer_id::{NoProducerId, ProducerIds};
 
 use command::{Command, CommandOutcome};
 use reply::Reply;
-use work::{Answer, PartitionRefusal, Question};
+use work::{Answers, PartitionRefusal, Question};
 
 use crate::catalog::{Image, Refusal, StaticConfigs, TopicConfig, TopicCreation};
 use crate::fetch::SessionCache;
 use crate::ids::{NodeId, Offset, ProducerId, ShardId, TopicId, TopicPartition};
+use crate::stdx::few::Few;
 use crate::time::{Instant, Now};
 use crate::wire::api_key::ApiKey;
 use crate::wire::error_code::ErrorCode;
@@ -88,7 +89,7 @@ pub enum Next {
         /// Takes the answers.
         pending: Pending,
         /// One for each owner concerned.
-        questions: Vec<(ShardId, Question)>,
+        questions: Few<(ShardId, Question)>,
         /// The client expects no reply.
         silent: bool,
     },
@@ -108,7 +109,7 @@ pub enum Next {
     /// until the deadline, then ask again.
     Watch {
         /// Partition and high watermark seen.
-        partitions: Vec<(TopicPartition, Offset)>,
+        partitions: Few<(TopicPartition, Offset)>,
         /// New bytes that one of them must have: before that, all of them together cannot have
         /// what is missing.
         bytes: usize,
@@ -184,7 +185,7 @@ impl Pending {
     /// Answers of one owner arrived. What follows, once nothing is missing any more.
     pub fn on_answers(
         &mut self,
-        answers: Vec<(u32, Answer)>,
+        answers: Answers,
         context: &Context<'_>,
         sessions: &mut SessionCache,
     ) -> Option<Next> {
@@ -246,6 +247,23 @@ impl std::fmt::Display for BadRequest {
 }
 
 impl std::error::Error for BadRequest {}
+
+/// The question to a shard, made if there is none yet. They are kept in the order of the shards.
+fn question_to(
+    questions: &mut Few<(ShardId, Question)>,
+    shard: ShardId,
+    new: impl FnOnce() -> Question,
+) -> &mut Question {
+    let place = match questions.binary_search_by_key(&shard, |(shard, _)| *shard) {
+        Ok(place) => place,
+        Err(place) => {
+            questions.insert(place, (shard, new()));
+            place
+        }
+    };
+    let Some((_, question)) = questions.get_mut(place) else { panic!("it is there now") };
+    question
+}
 
 /// The error code of a partition that is not read or moved as asked.
 fn partition_error(refusal: &PartitionRefusal) -> ErrorCode {

@@ -10,13 +10,12 @@
 //!
 //! Not here: transactions. A transactional batch is refused with INVALID_TXN_STATE.
 
-use std::collections::BTreeMap;
-
 use bytes::{Buf, BytesMut};
 
 use crate::batch::{BatchError, BatchHeader, Compression};
 use crate::ids::{PartitionId, ShardId, TopicId, TopicPartition};
 use crate::producer;
+use crate::stdx::few::Few;
 use crate::wire::array::Array;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
@@ -28,16 +27,17 @@ use crate::wire::produce::{
 
 use super::asked::Asked;
 use super::reply::Reply;
-use super::work::{Acks, Answer, ProduceItem, ProduceRefusal, Produced, Question};
-use super::{Context, Next, Pending, partition_error};
+use super::work::{Acks, Answer, Answers, ProduceItem, ProduceRefusal, Produced, Question};
+use super::{Context, Next, Pending, partition_error, question_to};
 
 /// A Produce request whose batches are on their way to durability.
 #[derive(Debug)]
 pub struct Produce {
     asked: Asked,
     acks: Acks,
-    topics: Vec<Topic>,
-    results: Vec<Option<PartitionResult>>,
+    topics: Few<Topic>,
+    /// Of all topics, in the order of the request.
+    partitions: Few<Partition>,
     missing: usize,
 }
 
@@ -45,7 +45,13 @@ pub struct Produce {
 struct Topic {
     name: Box<str>,
     id: TopicId,
-    partitions: Vec<i32>,
+    partition_count: usize,
+}
+
+#[derive(Debug)]
+struct Partition {
+    id: i32,
+    result: Option<PartitionResult>,
 }
 
 #[derive(Debug)]
@@ -70,10 +76,11 @@ pub(super) fn begin(
     body_at: usize,
     context: &Context<'_>,
 ) -> Result<Next, DecodeError> {
-    let mut produce =
-        Produce { asked, acks: Acks::None, topics: Vec::new(), results: Vec::new(), missing: 0 };
-    // Where each accepted batch lies in the frame, in the order of the frame.
-    let mut accepted = Vec::new();
+    let (topics, partitions) = (Few::new(), Few::new());
+    let mut produce = Produce { asked, acks: Acks::None, topics, partitions, missing: 0 };
+    let mut questions = Few::new();
+    // Whose item gets the frame, and where in it its batch lies.
+    let mut whole = None;
     {
         let body = frame.get(body_at..).unwrap_or_default();
         let request = ProduceRequest::decode_from(body, asked.version)?;
@@ -92,19 +99,21 @@ pub(super) fn begin(
                 Some(ErrorCode::INVALID_REQUIRED_ACKS)
             }
         };
+        produce.topics.reserve(request.topic_data.len());
         for topic_data in request.topic_data.iter() {
             let known = if asked.version >= 13 {
                 context.image.topic_by_id(TopicId(topic_data.topic_id))
             } else {
                 context.image.topic(topic_data.name)
             };
-            let mut topic = Topic {
+            let partition_count = topic_data.partition_data.len();
+            produce.topics.push(Topic {
                 name: topic_data.name.into(),
                 id: TopicId(topic_data.topic_id),
-                partitions: Vec::with_capacity(topic_data.partition_data.len()),
-            };
+                partition_count,
+            });
+            produce.partitions.reserve(partition_count);
             for data in topic_data.partition_data.iter() {
-                topic.partitions.push(data.index);
                 let partition = PartitionId(data.index);
                 let unknown = if known.is_none() && asked.version >= 13 {
                     ErrorCode::UNKNOWN_TOPIC_ID
@@ -123,44 +132,57 @@ pub(super) fn begin(
                     // A client of that time could not read it back.
                     _ if zstd && asked.version < 7 => ErrorCode::UNSUPPORTED_COMPRESSION_TYPE,
                     (_, Some(known), Some(place)) => {
+                        produce.missing += 1;
+                        let index = u32::try_from(produce.partitions.len()).unwrap_or(u32::MAX);
                         let at = TopicPartition { topic: known.id, partition };
-                        accepted.push((produce.results.len(), at, place));
-                        produce.results.push(None);
+                        let shard = at.shard(context.shard_count);
+                        let share = partition_count.div_ceil(usize::from(context.shard_count));
+                        let items = items_for(&mut questions, shard, produce.acks, share);
+                        // A batch stays in memory until its partition's segment has it, and a piece
+                        // of a frame keeps the whole frame. So only a batch that is most of its
+                        // frame is taken as it is; others are copied out.
+                        let batch = if place.len() > frame.len() / 2 {
+                            whole = Some((shard, items.len(), place));
+                            BytesMut::new()
+                        } else {
+                            BytesMut::from(data.records.unwrap_or_default())
+                        };
+                        items.push(ProduceItem { index, at, batch });
+                        produce.partitions.push(Partition { id: data.index, result: None });
                         continue;
                     }
                 };
-                produce.results.push(Some(PartitionResult::refused(error)));
+                let result = Some(PartitionResult::refused(error));
+                produce.partitions.push(Partition { id: data.index, result });
             }
-            produce.topics.push(topic);
         }
     }
-    produce.missing = accepted.len();
-    if accepted.is_empty() {
+    if produce.missing == 0 {
         return Ok(produce.finish());
     }
-    let mut items: BTreeMap<ShardId, Vec<ProduceItem>> = BTreeMap::new();
-    let mut taken = 0;
-    // A batch stays in memory until its partition's segment has it, and a piece of a frame keeps
-    // the whole frame. So only a batch that is most of its frame is taken as it is; what shares a
-    // frame with others is copied out.
-    let (frame_bytes, alone) = (frame.len(), accepted.len() == 1);
-    for (index, at, place) in accepted {
-        frame.advance(place.start - taken);
-        let piece = frame.split_to(place.len());
-        let whole = alone && piece.len() >= frame_bytes / 2;
-        let batch = if whole { piece } else { BytesMut::from(&piece[..]) };
-        taken = place.end;
-        let index = u32::try_from(index).unwrap_or(u32::MAX);
-        let shard = at.shard(context.shard_count);
-        items.entry(shard).or_default().push(ProduceItem { index, at, batch });
+    if let Some((shard, item, place)) = whole {
+        frame.advance(place.start);
+        frame.truncate(place.len());
+        if let Some(item) = items_for(&mut questions, shard, produce.acks, 0).get_mut(item) {
+            item.batch = frame;
+        }
     }
-    let acks = produce.acks;
-    let questions = items
-        .into_iter()
-        .map(|(shard, items)| (shard, Question::Produce { acks, items }))
-        .collect();
-    let silent = acks == Acks::None;
+    let silent = produce.acks == Acks::None;
     Ok(Next::Ask { pending: Pending::Produce(produce), questions, silent })
+}
+
+/// The items of the question to a shard, with room for so many if it is new.
+fn items_for(
+    questions: &mut Few<(ShardId, Question)>,
+    shard: ShardId,
+    acks: Acks,
+    room: usize,
+) -> &mut Few<ProduceItem> {
+    let new = || Question::Produce { acks, items: Few::with_capacity(room) };
+    match question_to(questions, shard, new) {
+        Question::Produce { items, .. } => items,
+        _ => panic!("all questions are of one kind"),
+    }
 }
 
 /// Whether a batch says that it is compressed with zstd.
@@ -172,7 +194,7 @@ fn is_zstd(batch: &[u8]) -> bool {
 
 impl Produce {
     /// Takes answers in; the reply once all are there.
-    pub fn on_answers(&mut self, answers: Vec<(u32, Answer)>) -> Option<Next> {
+    pub fn on_answers(&mut self, answers: Answers) -> Option<Next> {
         for (index, answer) in answers {
             let Answer::Produced(result) = answer else { panic!("not an answer to Produce") };
             let result = match result {
@@ -184,10 +206,10 @@ impl Produce {
                 },
                 Err(refusal) => refused(&refusal),
             };
-            let slot = self.results.get_mut(index as usize);
-            let slot = slot.expect("answers carry the index of their item");
-            assert!(slot.is_none(), "one item has one answer");
-            *slot = Some(result);
+            let partition = self.partitions.get_mut(index as usize);
+            let partition = partition.expect("answers carry the index of their item");
+            assert!(partition.result.is_none(), "one item has one answer");
+            partition.result = Some(result);
             self.missing -= 1;
         }
         (self.missing == 0).then(|| self.finish())
@@ -195,9 +217,8 @@ impl Produce {
 
     fn finish(&mut self) -> Next {
         if self.acks == Acks::None {
-            let failed =
-                self.results.iter().flatten().find(|result| result.error != ErrorCode::NONE);
-            return match failed {
+            let mut results = self.partitions.iter().filter_map(|p| p.result.as_ref());
+            return match results.find(|result| result.error != ErrorCode::NONE) {
                 Some(result) => Next::Close(format!("acks=0 batch refused: {}", result.error)),
                 None => Next::Nothing,
             };
@@ -206,27 +227,27 @@ impl Produce {
     }
 
     fn reply(&self) -> Reply {
-        let mut results = self.results.iter().flatten();
-        let responses: Vec<_> = self
-            .topics
-            .iter()
-            // As from Kafka, a topic without partitions is not answered.
-            .filter(|topic| !topic.partitions.is_empty())
-            .map(|topic| {
-                let partitions: Vec<_> = topic
-                    .partitions
-                    .iter()
-                    .zip(results.by_ref())
-                    .map(|(index, result)| partition_response(*index, result))
-                    .collect();
-                TopicProduceResponse {
-                    name: &topic.name,
-                    topic_id: topic.id.0,
-                    partition_responses: partitions.into(),
-                }
-            })
-            .collect();
-        let response = ProduceResponse { responses: responses.into(), ..Default::default() };
+        let answered = self.partitions.iter().map(|partition| {
+            let result = partition.result.as_ref().expect("nothing is missing");
+            partition_response(partition.id, result)
+        });
+        // Of all topics, in one list that those lend from.
+        let answered: Few<_> = answered.collect();
+        let mut rest = answered.as_slice();
+        // As from Kafka, a topic without partitions is not answered.
+        let topics = self.topics.iter().filter(|topic| topic.partition_count > 0);
+        let responses = topics.map(|topic| {
+            let (partitions, behind) = rest.split_at(topic.partition_count);
+            rest = behind;
+            TopicProduceResponse {
+                name: &topic.name,
+                topic_id: topic.id.0,
+                partition_responses: partitions.into(),
+            }
+        });
+        let responses: Few<_> = responses.collect();
+        let responses = responses.as_slice().into();
+        let response = ProduceResponse { responses, ..Default::default() };
         self.asked.reply(&response)
     }
 }
@@ -307,5 +328,67 @@ fn producer_error(refusal: &producer::Refusal) -> ErrorCode {
     match refusal {
         Refusal::OutOfOrderSequence { .. } => ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER,
         Refusal::InvalidProducerEpoch { .. } => ErrorCode::INVALID_PRODUCER_EPOCH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::Range;
+
+    use super::*;
+    use crate::api::admin::scene::Scene;
+    use crate::wire::api_key::ApiKey;
+    use crate::wire::primitive::Writer;
+    use crate::wire::produce::{PartitionProduceData, TopicProduceData};
+
+    /// What becomes of batches of these sizes, each for a partition of its own: the bytes that the
+    /// owners get, in the order of the request, and whether they are a piece of the frame. Each
+    /// batch is filled with its place.
+    fn taken(sizes: &[usize]) -> Vec<(Vec<u8>, bool)> {
+        let scene = Scene::new(&[("t", sizes.len() as i32)]);
+        let batches: Vec<Vec<u8>> =
+            sizes.iter().zip(0..).map(|(size, place)| vec![place; *size]).collect();
+        let partition_data = (0..).zip(&batches);
+        let partition_data = partition_data
+            .map(|(index, batch)| PartitionProduceData { index, records: Some(batch) })
+            .collect();
+        let topic = TopicProduceData { name: "t", partition_data, ..Default::default() };
+        let request =
+            ProduceRequest { acks: 1, topic_data: vec![topic].into(), ..Default::default() };
+        let mut frame = BytesMut::new();
+        request.encode(&mut Writer::new(&mut frame), 9);
+        let lies: Range<*const u8> = frame.as_ptr_range();
+        let asked = Asked { key: ApiKey::Produce, version: 9, correlation_id: 1 };
+        let next = begin(asked, frame, 0, &scene.context()).unwrap();
+        let Next::Ask { questions, silent: false, .. } = next else { panic!("{next:?}") };
+        assert!(questions.is_sorted_by(|(a, _), (b, _)| a < b), "one question for each shard");
+        let mut items = Vec::new();
+        for (shard, question) in questions {
+            let Question::Produce { acks: Acks::Leader, items: of_shard } = question else {
+                panic!("{question:?}")
+            };
+            assert!(of_shard.iter().all(|item| item.at.shard(3) == shard));
+            items.extend(of_shard);
+        }
+        items.sort_by_key(|item| item.index);
+        let taken = |item: &ProduceItem| (item.batch.to_vec(), lies.contains(&item.batch.as_ptr()));
+        items.iter().map(taken).collect()
+    }
+
+    #[test]
+    fn only_a_batch_that_is_most_of_its_frame_is_taken_as_it_is() {
+        let expected = |size: usize, place: u8, is_piece: bool| (vec![place; size], is_piece);
+        assert_eq!(taken(&[500]), [expected(500, 0, true)]);
+        // Smaller than what surrounds it.
+        assert_eq!(taken(&[5]), [expected(5, 0, false)]);
+        let level: Vec<_> = (0..9).map(|place| expected(500, place, false)).collect();
+        assert_eq!(taken(&[500; 9]), level);
+        for large in 0..4 {
+            let mut sizes = [100; 4];
+            sizes[large] = 1_000;
+            let mixed: Vec<_> =
+                (0..4).map(|place| expected(sizes[place], place as u8, place == large)).collect();
+            assert_eq!(taken(&sizes), mixed);
+        }
     }
 }

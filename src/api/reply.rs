@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::ids::{Offset, TopicPartition};
+use crate::stdx::few::Few;
 
 /// One reply frame: its length prefix, header and body, with file ranges spliced in.
 #[derive(Debug, Default)]
@@ -39,6 +40,18 @@ impl Piece {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// What comes into one hole of a reply: the records of one partition.
+#[derive(Debug, Default)]
+pub enum Filling {
+    /// No bytes; such a hole is not left.
+    #[default]
+    Nothing,
+    /// Whole batches.
+    Memory(Few<Bytes>),
+    /// Bytes of a segment file.
+    File(FileRange),
 }
 
 /// Bytes of one segment's `.log` file.

@@ -7,9 +7,10 @@ use crate::batch::BatchError;
 use crate::group;
 use crate::ids::{LeaderEpoch, Offset, TopicPartition};
 use crate::producer;
+use crate::stdx::few::Few;
 use crate::time::Timestamp;
 
-use super::reply::Piece;
+use super::reply::Filling;
 
 /// Work on partitions. Every item has an index that its answer carries.
 #[derive(Debug)]
@@ -19,14 +20,14 @@ pub enum Question {
         /// Answer before the batch is durable (acks=0), or after.
         acks: Acks,
         /// What.
-        items: Vec<ProduceItem>,
+        items: Few<ProduceItem>,
     },
     /// Read batches.
     Fetch {
         /// Over all items; the first batch of the first item with data is returned even so.
         bytes_max: usize,
         /// What.
-        items: Vec<FetchItem>,
+        items: Few<FetchItem>,
     },
     /// Find offsets by time.
     Offsets(Vec<OffsetsItem>),
@@ -221,8 +222,8 @@ pub struct Fetched {
     /// Of the log.
     pub log_start: Offset,
     /// Whole batches, except that the last one may be cut short (Kafka's way).
-    pub pieces: Vec<Piece>,
-    /// Sum of the pieces.
+    pub records: Filling,
+    /// Their bytes.
     pub size: usize,
     /// The log parted from the consumer's at this epoch and offset (KIP-595).
     pub diverging: Option<(LeaderEpoch, Offset)>,
@@ -238,6 +239,9 @@ pub struct FoundOffset {
     /// Epoch of the record, or of the partition.
     pub leader_epoch: Option<LeaderEpoch>,
 }
+
+/// The answers to one question, each with the index of its item.
+pub type Answers = Few<(u32, Answer)>;
 
 /// The answer to one item.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ids::{LeaderEpoch, Offset, PartitionId, ShardId, TopicId};
+use crate::stdx::few::Few;
 use crate::time::Instant;
 
 /// A session that was not used for this long may make room for a new one (Kafka's
@@ -58,7 +59,7 @@ pub struct SessionRequest {
     /// True from v13.
     pub uses_topic_ids: bool,
     /// Named in the request, in order.
-    pub partitions: Vec<SessionPartition>,
+    pub partitions: Few<SessionPartition>,
     /// Forgotten by the request.
     pub forgotten: Vec<(FetchTopic, PartitionId)>,
 }
@@ -82,7 +83,7 @@ pub struct Opened {
     /// Only changed partitions belong in the answer.
     pub incremental: bool,
     /// What to read, in order.
-    pub partitions: Vec<SessionPartition>,
+    pub partitions: Few<SessionPartition>,
 }
 
 #[derive(Debug)]
@@ -127,8 +128,10 @@ impl Session {
         }
     }
 
-    fn read_list(&self) -> Vec<SessionPartition> {
-        self.order.values().cloned().collect()
+    /// What to read, in the emptied list of what a request named.
+    fn read_list(&self, mut list: Few<SessionPartition>) -> Few<SessionPartition> {
+        list.extend(self.order.values().cloned());
+        list
     }
 }
 
@@ -177,7 +180,11 @@ impl SessionCache {
     }
 
     /// Applies what a request says about sessions and answers what to read.
-    pub fn open(&mut self, request: SessionRequest, now: Instant) -> Result<Opened, EpochRefusal> {
+    pub fn open(
+        &mut self,
+        mut request: SessionRequest,
+        now: Instant,
+    ) -> Result<Opened, EpochRefusal> {
         let id = SessionId(request.session_id);
         match (request.session_id, request.epoch) {
             (_, -1) => {
@@ -205,7 +212,7 @@ impl SessionCache {
                 }
                 session.next_epoch = epoch.checked_add(1).unwrap_or(1);
                 session.last_used = now;
-                for partition in request.partitions {
+                for partition in request.partitions.drain(..) {
                     session.put(partition);
                 }
                 for key in &request.forgotten {
@@ -215,15 +222,15 @@ impl SessionCache {
                 if session.order.is_empty() {
                     // Kafka closes a session that has nothing left to read.
                     self.sessions.remove(&id);
-                    return Ok(Opened { session: None, incremental: true, partitions: Vec::new() });
+                    return Ok(Opened { session: None, incremental: true, partitions: Few::new() });
                 }
-                let partitions = session.read_list();
+                let partitions = session.read_list(request.partitions);
                 Ok(Opened { session: Some(id), incremental: true, partitions })
             }
         }
     }
 
-    fn create(&mut self, request: SessionRequest, now: Instant) -> Opened {
+    fn create(&mut self, mut request: SessionRequest, now: Instant) -> Opened {
         if request.partitions.is_empty() || !self.make_room(request.partitions.len(), now) {
             return Opened { session: None, incremental: false, partitions: request.partitions };
         }
@@ -241,10 +248,10 @@ impl SessionCache {
             places: BTreeMap::new(),
             next_place: 0,
         };
-        for partition in request.partitions {
+        for partition in request.partitions.drain(..) {
             session.put(partition);
         }
-        let partitions = session.read_list();
+        let partitions = session.read_list(request.partitions);
         self.partition_count += session.places.len();
         self.sessions.insert(id, session);
         Opened { session: Some(id), incremental: false, partitions }
@@ -320,7 +327,7 @@ mod tests {
             session_id,
             epoch,
             uses_topic_ids: false,
-            partitions,
+            partitions: partitions.into(),
             forgotten: Vec::new(),
         }
     }
@@ -356,7 +363,7 @@ mod tests {
         let mut next = request(id, 1, vec![]);
         next.forgotten.push((FetchTopic::Name("t".into()), PartitionId(0)));
         let opened = cache.open(next, now).expect("next epoch");
-        assert_eq!(opened, Opened { session: None, incremental: true, partitions: vec![] });
+        assert_eq!(opened, Opened { session: None, incremental: true, partitions: Few::new() });
         assert!(cache.is_empty());
     }
 

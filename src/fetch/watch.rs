@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 
 use crate::ids::TopicPartition;
+use crate::stdx::few::Few;
 use crate::stdx::map::Map;
 
 /// Names a watch; never reused.
@@ -64,9 +65,9 @@ impl<W> Watches<W> {
     }
 
     /// The partition has reached this position: everybody who waits for no more.
-    pub fn fire(&mut self, at: TopicPartition, position: u64) -> Vec<W> {
-        let Some(list) = self.lists.get_mut(&at) else { return Vec::new() };
-        let mut fired = Vec::new();
+    pub fn fire(&mut self, at: TopicPartition, position: u64) -> Few<W> {
+        let Some(list) = self.lists.get_mut(&at) else { return Few::new() };
+        let mut fired = Few::new();
         while let Some((wanted, _)) = list.ids.first()
             && *wanted <= position
             && let Some((_, id)) = list.ids.pop_first()
@@ -80,7 +81,7 @@ impl<W> Watches<W> {
     }
 
     /// The partition is gone: everybody who waits for it.
-    pub fn remove(&mut self, at: TopicPartition) -> Vec<W> {
+    pub fn remove(&mut self, at: TopicPartition) -> Few<W> {
         self.fire(at, u64::MAX)
     }
 
@@ -111,9 +112,9 @@ mod tests {
         let mut watches = Watches::default();
         watches.watch("a", [(at(0), 1), (at(1), 1)]);
         watches.watch("b", [(at(1), 1)]);
-        assert_eq!(watches.fire(at(0), 1), ["a"]);
-        assert_eq!(watches.fire(at(1), 1), ["b"]);
-        assert_eq!(watches.fire(at(1), 1), Vec::<&str>::new());
+        assert_eq!(watches.fire(at(0), 1).as_slice(), ["a"]);
+        assert_eq!(watches.fire(at(1), 1).as_slice(), ["b"]);
+        assert_eq!(watches.fire(at(1), 1).as_slice(), Vec::<&str>::new());
         assert!(watches.is_empty());
     }
 
@@ -123,11 +124,11 @@ mod tests {
         watches.watch("much", [(at(0), 1000)]);
         watches.watch("first", [(at(0), 10)]);
         watches.watch("second", [(at(0), 10)]);
-        assert_eq!(watches.fire(at(0), 9), Vec::<&str>::new());
-        assert_eq!(watches.fire(at(0), 10), ["first", "second"]);
-        assert_eq!(watches.fire(at(0), 999), Vec::<&str>::new());
+        assert_eq!(watches.fire(at(0), 9).as_slice(), Vec::<&str>::new());
+        assert_eq!(watches.fire(at(0), 10).as_slice(), ["first", "second"]);
+        assert_eq!(watches.fire(at(0), 999).as_slice(), Vec::<&str>::new());
         assert_eq!(watches.len(), 1);
-        assert_eq!(watches.remove(at(0)), ["much"]);
+        assert_eq!(watches.remove(at(0)).as_slice(), ["much"]);
         assert!(watches.is_empty() && watches.lists.is_empty());
     }
 

@@ -6,6 +6,7 @@ use super::Log;
 use super::index::IndexEntry;
 use super::segment::Segment;
 use crate::ids::Offset;
+use crate::stdx::few::Few;
 
 /// Where the answer to a read is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum Read {
     /// There is nothing to read yet below the bound, or nothing that fits.
     Empty,
     /// Whole batches from memory, and the offset after the last of them.
-    Tail(Vec<Bytes>, Offset),
+    Tail(Few<Bytes>, Offset),
     /// In a file.
     File(FileRead),
     /// In a file, but this segment's index has to be loaded first ([`Log::on_index`]).
@@ -115,7 +116,7 @@ impl Log {
         up_to: Offset,
         at_least_one: bool,
     ) -> Read {
-        let mut pieces = Vec::new();
+        let mut pieces = Few::new();
         let mut bytes = 0;
         let mut next_offset = offset;
         for batch in self.tail.from(offset) {

@@ -81,13 +81,6 @@ impl Connection {
     }
 }
 
-/// What became of a reply that is ready.
-#[derive(Debug, Default)]
-pub(super) struct Released {
-    /// Replies to send now, in order.
-    pub replies: Vec<Reply>,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Connections {
@@ -186,16 +179,16 @@ impl Connections {
         false
     }
 
-    /// The reply to `request` is ready: what may leave now.
+    /// The reply to `request` is ready: sends what may leave now, in order.
     pub(super) fn ready(
         &mut self,
         id: ConnectionId,
         request: RequestId,
         reply: Reply,
         now: Instant,
-    ) -> Released {
-        let mut released = Released::default();
-        let Some(connection) = self.connections.get_mut(&id) else { return released };
+        mut send: impl FnMut(Reply),
+    ) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
         // The usual case first: the oldest request is the one that became ready.
         if let Some(slot) = connection.owed.iter_mut().find(|slot| slot.request == request) {
             assert!(slot.reply.is_none(), "one request has one reply");
@@ -204,11 +197,10 @@ impl Connections {
         while connection.owed.front().is_some_and(|slot| slot.reply.is_some()) {
             if let Some(reply) = connection.owed.pop_front().and_then(|slot| slot.reply) {
                 connection.unsent.push_back(now);
-                released.replies.push(reply);
+                send(reply);
             }
         }
         connection.last_active = now;
-        released
     }
 
     /// The oldest reply handed over has left. True when the connection may be read again.
@@ -297,14 +289,17 @@ mod tests {
         Reply { pieces: vec![super::super::engine::Piece::Bytes(vec![byte].into())] }
     }
 
-    fn bytes(released: &Released) -> Vec<u8> {
-        let pieces = released.replies.iter().flat_map(|reply| &reply.pieces);
-        pieces
-            .filter_map(|piece| match piece {
+    /// The first bytes of the replies that leave when this one is ready.
+    fn sent(connections: &mut Connections, id: ConnectionId, request: u64) -> Vec<u8> {
+        let mut sent = Vec::new();
+        let byte = request as u8;
+        connections.ready(id, RequestId(request), reply(byte), Instant(1), |reply| {
+            sent.extend(reply.pieces.iter().filter_map(|piece| match piece {
                 super::super::engine::Piece::Bytes(bytes) => bytes.first().copied(),
                 super::super::engine::Piece::File(_) => None,
-            })
-            .collect()
+            }));
+        });
+        sent
     }
 
     #[test]
@@ -316,9 +311,9 @@ mod tests {
         for request in 0..3 {
             assert!(!connections.owe(id, RequestId(request)));
         }
-        assert_eq!(bytes(&connections.ready(id, RequestId(2), reply(2), now)), [0_u8; 0]);
-        assert_eq!(bytes(&connections.ready(id, RequestId(0), reply(0), now)), [0]);
-        assert_eq!(bytes(&connections.ready(id, RequestId(1), reply(1), now)), [1, 2]);
+        assert_eq!(sent(&mut connections, id, 2), [0_u8; 0]);
+        assert_eq!(sent(&mut connections, id, 0), [0]);
+        assert_eq!(sent(&mut connections, id, 1), [1, 2]);
     }
 
     #[test]
@@ -375,7 +370,7 @@ mod tests {
             .count();
         assert_eq!(paused, 1);
         for request in 0..CONNECTION_REQUESTS_MAX as u64 {
-            connections.ready(id, RequestId(request), reply(0), now);
+            connections.ready(id, RequestId(request), reply(0), now, drop);
         }
         let resumed: Vec<usize> =
             (0..CONNECTION_REQUESTS_MAX).filter(|_| connections.sent(id, now)).collect();
@@ -391,7 +386,7 @@ mod tests {
         }
         connections.progress(ConnectionId(1), 10, start);
         connections.owe(ConnectionId(2), RequestId(7));
-        connections.ready(ConnectionId(2), RequestId(7), reply(0), start);
+        connections.ready(ConnectionId(2), RequestId(7), reply(0), start, drop);
         assert_eq!(connections.sweep(start + 20 * SECOND), []);
         let slow = connections.sweep(start + 31 * SECOND);
         assert_eq!(slow, [(ConnectionId(1), Unwelcome::SlowFrame)]);

@@ -4,9 +4,10 @@
 use std::sync::Arc;
 
 use crate::api::command::{Command, CommandOutcome};
-use crate::api::work::{Answer, Question};
+use crate::api::work::{Answers, Question};
 use crate::catalog::Image;
 use crate::ids::{Offset, ShardId, TopicPartition};
+use crate::stdx::few::Few;
 
 /// A request of a client, as its connection's shard numbers it. Unique for the life of the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,14 +28,14 @@ pub enum Message {
         /// Of the `Ask`.
         request: RequestId,
         /// With the index that each item had in the question.
-        answers: Vec<(u32, Answer)>,
+        answers: Answers,
     },
     /// Say `Wake` once any of these has so many bytes beyond the offset beside it.
     Watch {
         /// Comes back with the wake.
         request: RequestId,
         /// Partition and the high watermark seen.
-        partitions: Vec<(TopicPartition, Offset)>,
+        partitions: Few<(TopicPartition, Offset)>,
         /// How many.
         bytes: usize,
     },

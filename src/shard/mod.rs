@@ -22,13 +22,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use crate::api::command::{Command, CommandOutcome};
-use crate::api::work::{Answer, Question};
+use crate::api::work::{Answers, Question};
 use crate::api::{self, Context, Next, NoProducerId, Pending, ProducerIds};
 use crate::catalog::{Catalog, Image, StaticConfigs, TopicConfig, TopicCreation};
 use crate::fetch::SessionCache;
 use crate::ids::{ConnectionId, NodeId, ProducerId, ShardId, TopicId};
 use crate::journal;
 use crate::limits::{FETCH_SESSION_PARTITIONS_MAX, WAKE_COST, WAKE_WORK_PER_TURN};
+use crate::stdx::few::Few;
 use crate::stdx::prng::Prng;
 use crate::time::{Instant, Now, earlier};
 
@@ -230,7 +231,7 @@ impl Shard {
                     partitions.into_iter().map(|(at, seen)| (at.shard(count), (at, seen))),
                 );
                 if let Some(request) = self.requests.get_mut(id) {
-                    request.watchers = shares.keys().copied().collect();
+                    request.watchers = shares.iter().map(|(shard, _)| *shard).collect();
                 }
                 for (shard, partitions) in shares {
                     if shard == self.id() {
@@ -253,10 +254,10 @@ impl Shard {
     }
 
     fn release(&mut self, connection: ConnectionId, id: RequestId, reply: engine::Reply, now: Now) {
-        let released = self.connections.ready(connection, id, reply, now.instant);
         let actions = &mut self.outbox.actions;
-        actions
-            .extend(released.replies.into_iter().map(|reply| Action::Reply { connection, reply }));
+        self.connections.ready(connection, id, reply, now.instant, |reply| {
+            actions.push_back(Action::Reply { connection, reply });
+        });
     }
 
     /// Forgets a request, and lets go of whatever waits for it elsewhere.
@@ -296,7 +297,7 @@ impl Shard {
         self.outbox.actions.push_back(Action::Message { to, message });
     }
 
-    fn ask(&mut self, id: RequestId, questions: Vec<(ShardId, Question)>, now: Now) {
+    fn ask(&mut self, id: RequestId, questions: Few<(ShardId, Question)>, now: Now) {
         for (shard, question) in questions {
             if shard == self.id() {
                 self.owner.on_question(shard, id, question, now, &mut self.outbox);
@@ -314,7 +315,7 @@ impl Shard {
         }
     }
 
-    fn on_answers(&mut self, id: RequestId, answers: Vec<(u32, Answer)>, now: Now) {
+    fn on_answers(&mut self, id: RequestId, answers: Answers, now: Now) {
         // Whoever asked may be gone; then so is the request.
         let Some(request) = self.requests.remove(id) else { return };
         let requests::Request { connection, mut pending, .. } = request;

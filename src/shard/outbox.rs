@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use crate::ids::ShardId;
 
-use crate::api::work::Answer;
+use crate::api::work::Answers;
 
 use super::engine::{Action, DiskError, Fatal, FileJob, FileWork, JobId};
 use super::message::{Message, RequestId};
 
 /// All answers to one question: who asked, for which request, and each answer with its index.
-pub(super) type Answered = (ShardId, RequestId, Vec<(u32, Answer)>);
+pub(super) type Answered = (ShardId, RequestId, Answers);
 
 /// See the module.
 #[derive(Debug, Default)]

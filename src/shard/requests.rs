@@ -1,9 +1,10 @@
 //! The requests of this shard's connections that wait for something, and when their waits end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::api::Pending;
 use crate::ids::{ConnectionId, ShardId};
+use crate::stdx::few::Few;
 use crate::stdx::map::Map;
 use crate::time::Instant;
 
@@ -15,7 +16,7 @@ pub(super) struct Request {
     pub connection: ConnectionId,
     pub pending: Pending,
     /// Shards that watch partitions for it.
-    pub watchers: Vec<ShardId>,
+    pub watchers: Few<ShardId>,
     pub deadline: Option<Instant>,
 }
 
@@ -37,7 +38,7 @@ impl Requests {
     }
 
     pub(super) fn insert(&mut self, id: RequestId, connection: ConnectionId, pending: Pending) {
-        let request = Request { connection, pending, watchers: Vec::new(), deadline: None };
+        let request = Request { connection, pending, watchers: Few::new(), deadline: None };
         let before = self.waiting.insert(id, request);
         assert!(before.is_none(), "request ids are never reused");
     }
@@ -96,19 +97,20 @@ impl Requests {
     }
 
     /// The shards that watch partitions for a request, from now on none.
-    pub(super) fn take_watchers(&mut self, id: RequestId) -> BTreeSet<ShardId> {
+    pub(super) fn take_watchers(&mut self, id: RequestId) -> Few<ShardId> {
         let request = self.waiting.get_mut(&id);
-        request.map(|request| request.watchers.drain(..).collect()).unwrap_or_default()
+        request.map(|request| std::mem::take(&mut request.watchers)).unwrap_or_default()
     }
 }
 
 /// Items by the shard they belong to, in the order of the shards.
-pub(super) fn by_shard<T>(
-    items: impl IntoIterator<Item = (ShardId, T)>,
-) -> BTreeMap<ShardId, Vec<T>> {
-    let mut sorted: BTreeMap<ShardId, Vec<T>> = BTreeMap::new();
+pub(super) fn by_shard<T>(items: impl IntoIterator<Item = (ShardId, T)>) -> Few<(ShardId, Few<T>)> {
+    let mut sorted: Few<(ShardId, Few<T>)> = Few::new();
     for (shard, item) in items {
-        sorted.entry(shard).or_default().push(item);
+        match sorted.binary_search_by_key(&shard, |(shard, _)| *shard) {
+            Ok(place) => sorted[place].1.push(item),
+            Err(place) => sorted.insert(place, (shard, Few::from_buf([item]))),
+        }
     }
     sorted
 }
@@ -116,6 +118,14 @@ pub(super) fn by_shard<T>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn items_keep_their_order_within_each_shard() {
+        let items = [(2, 'a'), (0, 'b'), (2, 'c'), (1, 'd'), (0, 'e')];
+        let sorted = by_shard(items.map(|(shard, item)| (ShardId(shard), item)));
+        let sorted: Vec<_> = sorted.iter().map(|(shard, of)| (shard.0, of.as_slice())).collect();
+        assert_eq!(sorted, [(0, &['b', 'e'][..]), (1, &['d']), (2, &['a', 'c'])]);
+    }
 
     #[test]
     fn what_is_held_is_let_go_once() {

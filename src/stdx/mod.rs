@@ -1,4 +1,5 @@
 //! What std lacks and is free of Kafka. Knows no other room.
 
+pub mod few;
 pub mod map;
 pub mod prng;

@@ -7,6 +7,7 @@ use bytes::{BufMut, BytesMut};
 use super::header::{RequestHeader, ResponseHeader, response_header_version};
 use super::message::{Request, Response};
 use super::primitive::{DecodeError, Hole, Reader, Writer};
+use crate::stdx::few::Few;
 
 /// Bytes of the length in front of each frame.
 pub const LENGTH_BYTES: usize = 4;
@@ -81,7 +82,7 @@ pub fn write_response<'a, R: Response<'a>>(
     correlation_id: i32,
     version: i16,
     body: &R,
-) -> Vec<Hole> {
+) -> Few<Hole> {
     let header = ResponseHeader { correlation_id };
     let header_version =
         response_header_version(R::API_KEY, version).expect("every message's API is served");
@@ -126,7 +127,7 @@ fn write_frame(
     buffer: &mut BytesMut,
     length: usize,
     write: impl FnOnce(&mut Writer<'_>),
-) -> Vec<Hole> {
+) -> Few<Hole> {
     let prefix = i32::try_from(length).expect("a frame is bounded by the limits of its parts");
     buffer.put_i32(prefix);
     let start = buffer.len();
@@ -177,7 +178,7 @@ mod tests {
                 version,
                 &fetch_response(&pieces.map(Records::Bytes)),
             );
-            assert_eq!(none, []);
+            assert!(none.is_empty());
 
             let mut sparse = BytesMut::from(&b"earlier"[..]);
             let sizes = pieces.map(|piece| Records::Hole(piece.len()));

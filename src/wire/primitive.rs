@@ -9,6 +9,8 @@ use std::ops::{Range, RangeInclusive};
 
 use bytes::{BufMut, BytesMut};
 
+use crate::stdx::few::Few;
+
 /// Why bytes are not the message they claim to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodeError {
@@ -236,14 +238,19 @@ pub struct Hole {
 #[derive(Debug)]
 pub struct Writer<'b> {
     buffer: &'b mut BytesMut,
-    holes: Vec<Hole>,
+    holes: Few<Hole>,
 }
 
 impl<'b> Writer<'b> {
     /// A writer that appends to `buffer`, keeping what is in it.
     #[must_use]
     pub fn new(buffer: &'b mut BytesMut) -> Writer<'b> {
-        Writer { buffer, holes: Vec::new() }
+        Writer { buffer, holes: Few::new() }
+    }
+
+    /// Makes room for so many holes.
+    pub fn expect_holes(&mut self, count: usize) {
+        self.holes.reserve(count);
     }
 
     /// The holes left so far, in order of position.
@@ -254,7 +261,7 @@ impl<'b> Writer<'b> {
 
     /// Ends writing and hands over the holes, in order of position.
     #[must_use]
-    pub fn into_holes(self) -> Vec<Hole> {
+    pub fn into_holes(self) -> Few<Hole> {
         self.holes
     }
 
@@ -354,7 +361,7 @@ mod tests {
         writer.hole(100);
         writer.hole(0);
         writer.i16(8);
-        assert_eq!(writer.into_holes(), [Hole { position: 6, length: 100 }]);
+        assert_eq!(writer.into_holes().as_slice(), [Hole { position: 6, length: 100 }]);
         assert_eq!(&buffer[..], b"head\x00\x07\x00\x08");
     }
 }

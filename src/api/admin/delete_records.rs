@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::reply::Reply;
-use crate::api::work::{Answer, DeleteRecordsItem, Question};
+use crate::api::work::{Answer, Answers, DeleteRecordsItem, Question};
 use crate::api::{Asked, Context, Next, Pending, partition_error};
 use crate::catalog::Topic;
 use crate::ids::{Offset, PartitionId, ShardId, TopicPartition};
@@ -91,7 +91,7 @@ fn check<'t>(topic: &'t Topic, offset: i64, context: &Context<'_>) -> Result<&'t
 }
 
 impl DeleteRecords {
-    pub(super) fn on_answers(&mut self, answers: Vec<(u32, Answer)>) -> Option<Next> {
+    pub(super) fn on_answers(&mut self, answers: Answers) -> Option<Next> {
         for (index, answer) in answers {
             let Answer::RecordsDeleted(result) = answer else {
                 panic!("not an answer to DeleteRecords")

@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::api::reply::Reply;
-use crate::api::work::{Answer, Question};
+use crate::api::work::{Answer, Answers, Question};
 use crate::api::{Asked, Context, Next, Pending};
 use crate::ids::{ShardId, TopicPartition};
 use crate::wire::describe_log_dirs::{
@@ -50,11 +50,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
 }
 
 impl DescribeLogDirs {
-    pub(super) fn on_answers(
-        &mut self,
-        answers: Vec<(u32, Answer)>,
-        context: &Context<'_>,
-    ) -> Option<Next> {
+    pub(super) fn on_answers(&mut self, answers: Answers, context: &Context<'_>) -> Option<Next> {
         for (_, answer) in answers {
             let Answer::LogSizes(sizes) = answer else {
                 panic!("not an answer to DescribeLogDirs")
@@ -135,7 +131,7 @@ mod tests {
             }
             let gone = TopicPartition { topic: TopicId([8; 16]), partition: PartitionId(0) };
             owned.push((gone, 1));
-            let answers = vec![(0, Answer::LogSizes(owned))];
+            let answers = Answers::from_buf([(0, Answer::LogSizes(owned))]);
             next = admin(&mut pending).on_answers(answers, &scene.context());
         }
         replied(ApiKey::DescribeLogDirs, version, next.unwrap())

@@ -29,11 +29,11 @@ mod refused;
 mod resource;
 
 #[cfg(test)]
-mod scene;
+pub(super) mod scene;
 
 use super::asked::Asked;
 use super::command::CommandOutcome;
-use super::work::Answer;
+use super::work::Answers;
 use super::{Context, Next};
 use crate::wire::api_key::ApiKey;
 use crate::wire::primitive::DecodeError;
@@ -82,11 +82,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
 
 impl Admin {
     /// Answers of one owner arrived. What follows, once nothing is missing any more.
-    pub fn on_answers(
-        &mut self,
-        answers: Vec<(u32, Answer)>,
-        context: &Context<'_>,
-    ) -> Option<Next> {
+    pub fn on_answers(&mut self, answers: Answers, context: &Context<'_>) -> Option<Next> {
         match self {
             Admin::DeleteRecords(records) => records.on_answers(answers),
             Admin::OffsetForLeaderEpoch(epochs) => epochs.on_answers(answers),

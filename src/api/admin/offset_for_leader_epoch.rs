@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::api::reply::Reply;
-use crate::api::work::{Answer, EpochEndItem, Question};
+use crate::api::work::{Answer, Answers, EpochEndItem, Question};
 use crate::api::{Asked, Context, Next, Pending, partition_error};
 use crate::ids::{LeaderEpoch, Offset, PartitionId, ShardId, TopicPartition};
 use crate::wire::error_code::ErrorCode;
@@ -79,7 +79,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
 }
 
 impl OffsetForLeaderEpoch {
-    pub(super) fn on_answers(&mut self, answers: Vec<(u32, Answer)>) -> Option<Next> {
+    pub(super) fn on_answers(&mut self, answers: Answers) -> Option<Next> {
         for (index, answer) in answers {
             let Answer::EpochEnd(result) = answer else {
                 panic!("not an answer to OffsetForLeaderEpoch")

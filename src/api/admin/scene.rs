@@ -25,7 +25,7 @@ const CORRELATION_ID: i32 = 77;
 
 /// A broker with id 1 and three shards, and its catalog.
 #[derive(Clone)]
-pub(super) struct Scene {
+pub(in crate::api) struct Scene {
     catalog: Catalog,
     statics: Arc<StaticConfigs>,
     configs: BTreeMap<TopicId, Arc<TopicConfig>>,
@@ -35,7 +35,7 @@ pub(super) struct Scene {
 
 impl Scene {
     /// With topics of so many partitions.
-    pub(super) fn new(topics: &[(&str, i32)]) -> Scene {
+    pub(in crate::api) fn new(topics: &[(&str, i32)]) -> Scene {
         Scene::with_statics(topics, &[])
     }
 
@@ -66,7 +66,7 @@ impl Scene {
         self.catalog.image()
     }
 
-    pub(super) fn context(&self) -> Context<'_> {
+    pub(in crate::api) fn context(&self) -> Context<'_> {
         Context {
             image: self.catalog.image(),
             statics: &self.statics,

@@ -23,11 +23,12 @@ use std::net::IpAddr;
 
 use super::asked::Asked;
 use super::reply::Reply;
-use super::work::{Answer, GroupItem, Question};
+use super::work::{Answer, Answers, GroupItem, Question};
 use super::{Context, Next, Pending};
 use crate::catalog::GROUP_METADATA_TOPIC;
 use crate::group::{self, MemberClaim, Refusal, partition_of};
 use crate::ids::{PartitionId, ShardId, TopicPartition};
+use crate::stdx::few::Few;
 use crate::wire::api_key::ApiKey;
 use crate::wire::error_code::ErrorCode;
 use crate::wire::primitive::DecodeError;
@@ -91,11 +92,7 @@ pub(super) fn begin(
 impl Group {
     /// Answers of one coordinator, or of one shard's, arrived. What follows, once nothing is
     /// missing any more.
-    pub fn on_answers(
-        &mut self,
-        answers: Vec<(u32, Answer)>,
-        context: &Context<'_>,
-    ) -> Option<Next> {
+    pub fn on_answers(&mut self, answers: Answers, context: &Context<'_>) -> Option<Next> {
         for (index, answer) in answers {
             let reply = match answer {
                 Answer::Group(reply) => self.on_reply(index, reply, context),
@@ -158,7 +155,8 @@ fn ask(mut pending: Group, request: group::Request, context: &Context<'_>) -> Ne
         return Next::Reply(reply.expect("one request has one answer"));
     };
     let shard = at.shard(context.shard_count);
-    let questions = vec![(shard, Question::Groups(vec![GroupItem { index: 0, at, request }]))];
+    let question = Question::Groups(vec![GroupItem { index: 0, at, request }]);
+    let questions = Few::from_buf([(shard, question)]);
     Next::Ask { pending: Pending::Group(pending), questions, silent: false }
 }
 

@@ -223,9 +223,9 @@ fn reads_begin_with_the_batch_that_contains_the_offset() {
     assert_eq!(read(15, 1_000, 15, true), Read::Empty);
     assert_eq!(read(12, 1_000, 12, true), Read::Empty);
     assert_eq!(read(10, 1_000, 12, true), Read::Empty, "a batch is whole below the bound");
-    assert_eq!(read(12, 1_000, 13, true), Read::Tail(batches[..1].to_vec(), Offset(13)));
-    assert_eq!(read(11, 1_000, 15, true), Read::Tail(batches.to_vec(), Offset(15)));
-    assert_eq!(read(12, 1, 15, true), Read::Tail(batches[..1].to_vec(), Offset(13)));
+    assert_eq!(read(12, 1_000, 13, true), Read::Tail(batches[..1].to_vec().into(), Offset(13)));
+    assert_eq!(read(11, 1_000, 15, true), Read::Tail(batches.to_vec().into(), Offset(15)));
+    assert_eq!(read(12, 1, 15, true), Read::Tail(batches[..1].to_vec().into(), Offset(13)));
     assert_eq!(read(12, 1, 15, false), Read::Empty);
 }
 

@@ -28,7 +28,7 @@ mod tests;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
-use crate::api::work::{Answer, EpochEndItem, PartitionRefusal, ProduceRefusal, Question};
+use crate::api::work::{Answer, Answers, EpochEndItem, PartitionRefusal, ProduceRefusal, Question};
 use crate::catalog::{Image, TopicConfig};
 use crate::fetch::Watches;
 use crate::group::GroupOptions;
@@ -38,6 +38,7 @@ use crate::limits::PARTITION_PRODUCERS_MAX;
 use crate::limits::{JOURNAL_BLOCK_BYTES, JOURNAL_GROUP_BYTES_MAX};
 use crate::log::{Log, LogOptions, SegmentWrite};
 use crate::producer::ProducerTable;
+use crate::stdx::few::Few;
 use crate::stdx::map::Map;
 use crate::stdx::prng::Prng;
 use crate::time::{Instant, Now, earlier};
@@ -100,7 +101,7 @@ struct Part {
     from: ShardId,
     request: RequestId,
     remaining: usize,
-    answers: Vec<(u32, Answer)>,
+    answers: Answers,
 }
 
 /// One lane of the journal and what waits for it.
@@ -395,7 +396,8 @@ impl Owner {
             Question::LogSizes => {
                 let sizes = self.partitions.iter().map(|(at, p)| (*at, p.log.bytes()));
                 let sizes = sizes.collect();
-                out.answers.push_back((from, request, vec![(0, Answer::LogSizes(sizes))]));
+                let answers = Answers::from_buf([(0, Answer::LogSizes(sizes))]);
+                out.answers.push_back((from, request, answers));
             }
         }
     }
@@ -418,7 +420,7 @@ impl Owner {
         bytes: usize,
         out: &mut Outbox,
     ) {
-        let mut wanted = Vec::with_capacity(partitions.len());
+        let mut wanted = Few::with_capacity(partitions.len());
         for (at, seen) in partitions {
             match self.partitions.get(at) {
                 Some(partition) if partition.high_watermark() <= *seen => {
@@ -443,20 +445,13 @@ impl Owner {
         assert!(count > 0, "a question has items");
         let id = PartId(self.next_part);
         self.next_part += 1;
-        let answers = Vec::with_capacity(count);
+        let answers = Answers::with_capacity(count);
         self.parts.insert(id, Part { from, request, remaining: count, answers });
         id
     }
 
     fn resolve(&mut self, id: PartId, index: u32, answer: Answer, out: &mut Outbox) {
-        let Some(part) = self.parts.get_mut(&id) else { panic!("{id:?} was answered already") };
-        part.answers.push((index, answer));
-        part.remaining -= 1;
-        if part.remaining == 0
-            && let Some(part) = self.parts.remove(&id)
-        {
-            out.answers.push_back((part.from, part.request, part.answers));
-        }
+        resolve(&mut self.parts, id, index, answer, out);
     }
 
     /// A file job ended.
@@ -583,6 +578,24 @@ impl Owner {
         // On a full disk produce is refused instead, and whoever reads or deletes is served.
         let behind = self.tail_bytes > 2 * self.options.tail_bytes_max;
         !self.stalled.is_empty() || (behind && !self.writer.disk_is_full())
+    }
+}
+
+/// Answers one item; with the last of its part, all of them go to whoever asked.
+fn resolve(
+    parts: &mut Map<PartId, Part>,
+    id: PartId,
+    index: u32,
+    answer: Answer,
+    out: &mut Outbox,
+) {
+    let Some(part) = parts.get_mut(&id) else { panic!("{id:?} was answered already") };
+    part.answers.push((index, answer));
+    part.remaining -= 1;
+    if part.remaining == 0
+        && let Some(part) = parts.remove(&id)
+    {
+        out.answers.push_back((part.from, part.request, part.answers));
     }
 }
 

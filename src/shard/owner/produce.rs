@@ -13,12 +13,13 @@ use crate::producer::Verdict;
 use crate::shard::engine::DiskError;
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
+use crate::stdx::few::Few;
 use crate::time::Now;
 
 use super::groups::GroupBatch;
 use super::inspection::append_time_of;
 use super::partition::DurableWaiter;
-use super::{Entry, Owner, PartId};
+use super::{Entry, Owner, PartId, resolve};
 
 /// Batches that wait for room in the journal, in the order they came. While any waits, every later
 /// batch waits behind it: an idempotent producer's batches must not overtake each other.
@@ -79,7 +80,7 @@ impl Owner {
         from: ShardId,
         request: RequestId,
         acks: Acks,
-        items: Vec<ProduceItem>,
+        items: Few<ProduceItem>,
         now: Now,
         out: &mut Outbox,
     ) {
@@ -291,11 +292,8 @@ impl Owner {
         let state = self.lane(lane);
         state.journal.on_written(group, buffer);
         let durable = state.journal.durable();
-        let mut done = Vec::new();
-        while state.pending.front().is_some_and(|(group, ..)| *group <= durable) {
-            done.extend(state.pending.pop_front());
-        }
-        for (_, at, entry) in done {
+        let is_durable = |(group, ..): &mut (GroupSequence, _, _)| *group <= durable;
+        while let Some((_, at, entry)) = self.lane(lane).pending.pop_front_if(is_durable) {
             match entry {
                 Entry::Appended(next_offset, size) => {
                     self.on_durable(at, next_offset, size, now, out);
@@ -321,13 +319,10 @@ impl Owner {
         partition.durable_bytes += size as u64;
         let position = partition.durable_bytes;
         self.writer.checkpoint.changed();
-        let mut done = Vec::new();
-        while partition.waiters.front().is_some_and(|waiter| waiter.next_offset <= next_offset) {
-            done.extend(partition.waiters.pop_front());
-        }
-        for waiter in done {
+        let is_done = |waiter: &mut DurableWaiter| waiter.next_offset <= next_offset;
+        while let Some(waiter) = partition.waiters.pop_front_if(is_done) {
             let answer = Answer::Produced(Ok(waiter.produced));
-            self.resolve(waiter.part, waiter.index, answer, out);
+            resolve(&mut self.parts, waiter.part, waiter.index, answer, out);
         }
         for (from, request) in self.watches.fire(at, position) {
             self.watching.remove(&(from, request));

@@ -2,14 +2,16 @@
 
 use bytes::Bytes;
 
+use crate::api::reply::Filling;
 use crate::api::work::{Answer, FetchItem, Fetched, PartitionRefusal};
 use crate::batch::HEADER_BYTES;
 use crate::ids::{Offset, ShardId, TopicPartition};
 use crate::limits::REQUEST_BYTES_MAX;
 use crate::log::{self, FileRead, Log, Read, Scan};
-use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork, Piece};
+use crate::shard::engine::{DiskError, FileOutcome, FileRange, FileWork};
 use crate::shard::message::RequestId;
 use crate::shard::outbox::Outbox;
+use crate::stdx::few::Few;
 use crate::time::Instant;
 
 use super::rebuild::Waiter;
@@ -26,7 +28,7 @@ pub(super) const SEARCH_BYTES: u32 = 16 * 1024;
 #[derive(Debug)]
 pub(super) struct FetchWork {
     part: PartId,
-    items: std::vec::IntoIter<FetchItem>,
+    items: <Few<FetchItem> as IntoIterator>::IntoIter,
     item: FetchItem,
     budget: usize,
     /// Data was found; from here on the limits are strict.
@@ -66,7 +68,7 @@ impl Owner {
         from: ShardId,
         request: RequestId,
         bytes_max: usize,
-        items: Vec<FetchItem>,
+        items: Few<FetchItem>,
         out: &mut Outbox,
     ) {
         let part = self.open_part(from, request, items.len());
@@ -124,7 +126,7 @@ impl Owner {
         let mut fetched = Fetched {
             high_watermark: partition.high_watermark(),
             log_start: partition.log.start_offset(),
-            pieces: Vec::new(),
+            records: Filling::Nothing,
             size: 0,
             diverging: None,
         };
@@ -149,7 +151,7 @@ impl Owner {
             Read::Empty => Attempt::Answer(Ok(fetched)),
             Read::Tail(pieces, _) => {
                 fetched.size = pieces.iter().map(Bytes::len).sum();
-                fetched.pieces = pieces.into_iter().map(Piece::Bytes).collect();
+                fetched.records = Filling::Memory(pieces);
                 Attempt::Answer(Ok(fetched))
             }
             Read::NeedIndex(segment) => {
@@ -321,7 +323,7 @@ impl Owner {
         let mut fetched = Fetched {
             high_watermark: partition.high_watermark(),
             log_start: partition.log.start_offset(),
-            pieces: Vec::new(),
+            records: Filling::Nothing,
             size: length as usize,
             diverging: None,
         };
@@ -329,7 +331,7 @@ impl Owner {
             let directory = partition.directory.clone();
             let (segment, generation) = (read.segment, read.generation);
             let range = FileRange { directory, segment, generation, position, length };
-            fetched.pieces.push(Piece::File(range));
+            fetched.records = Filling::File(range);
         }
         Ok(fetched)
     }

@@ -13,6 +13,7 @@ use crate::catalog::{Catalog, StaticConfigs, TopicCreation};
 use crate::group::GroupOptions;
 use crate::ids::NodeId;
 use crate::limits::INSPECTION_QUEUE_BYTES_MAX;
+use crate::stdx::few::Few;
 use crate::time::Timestamp;
 
 /// An owner and a host that does everything at once, except for inspections.
@@ -99,7 +100,7 @@ impl Bench {
     }
 
     fn produce(&mut self, request: u64, topic: &str, batch: BytesMut) {
-        let items = vec![ProduceItem { index: 0, at: self.at(topic), batch }];
+        let items = Few::from_buf([ProduceItem { index: 0, at: self.at(topic), batch }]);
         let question = Question::Produce { acks: Acks::Leader, items };
         let request = RequestId(request);
         self.owner.on_question(ShardId(0), request, question, self.now, &mut self.out);

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::api::work::{Answer, GroupItem};
+use crate::api::work::{Answer, Answers, GroupItem};
 use crate::catalog::{GROUP_METADATA_TOPIC, Image, Topics};
 use crate::group::{Coordinator, GroupOptions, ListedGroup, Refusal, Reply, Ticket};
 use crate::ids::{Offset, PartitionId, ShardId, TopicPartition};
@@ -219,7 +219,7 @@ impl Owner {
                 (_, Err(_)) => {}
             }
         }
-        out.answers.push_back((from, request, vec![(0, Answer::Groups(listed))]));
+        out.answers.push_back((from, request, Answers::from_buf([(0, Answer::Groups(listed))])));
     }
 
     /// Time passed.
