@@ -1,7 +1,8 @@
 //! OffsetCommit (key 8), versions 2 to 10.
 //!
 //! - 2 to 4: retention time. 6: leader epochs (KIP-320). 7: static members (KIP-345). 8: flexible.
-//! - 9: GROUP_ID_NOT_FOUND where older versions have ILLEGAL_GENERATION (KIP-848). 10: topic ids.
+//! - 9: GROUP_ID_NOT_FOUND where older versions have ILLEGAL_GENERATION, and STALE_MEMBER_EPOCH, for
+//!   which they have no word (KIP-848). 10: topic ids.
 
 use super::{Group, ask, claim, group_error};
 use crate::api::reply::Reply;
@@ -109,6 +110,7 @@ impl OffsetCommit {
     fn whole_error(&self, refusal: Refusal) -> ErrorCode {
         match refusal {
             Refusal::GroupNotFound if self.asked.version < 9 => ErrorCode::ILLEGAL_GENERATION,
+            Refusal::StaleMemberEpoch if self.asked.version < 9 => ErrorCode::UNSUPPORTED_VERSION,
             refusal => group_error(refusal),
         }
     }
