@@ -151,8 +151,10 @@ pub struct CommitRequest {
     pub group: GroupId,
     /// Who says so; nobody in particular if both parts are empty.
     pub member: MemberClaim,
-    /// In which generation; negative if the committer is not a member.
+    /// In which generation or epoch; negative if the committer is not a member.
     pub generation: i32,
+    /// It is of a version that knows of epochs: members of consumer groups have no other.
+    pub knows_epochs: bool,
     /// How long the offsets are to be kept, where old clients say so.
     pub retention_ms: Option<i64>,
     /// What. Topic and partition exist.

@@ -108,7 +108,8 @@ impl ConsumerGroupDescribe {
             client_id: &member.client_id,
             client_host: &member.client_host,
             subscribed_topic_names: member.topics.iter().map(|topic| &**topic).collect(),
-            subscribed_topic_regex: member.pattern.as_deref(),
+            // Kafka says nothing by an empty one.
+            subscribed_topic_regex: Some(member.pattern.as_deref().unwrap_or_default()),
             assignment: assignment(&member.assigned, context),
             target_assignment: assignment(&member.target, context),
             member_type: BY_CONSUMER_PROTOCOL,

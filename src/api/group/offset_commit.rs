@@ -76,6 +76,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
         group: request.group_id.into(),
         member: claim(request.member_id, request.group_instance_id),
         generation: request.generation_id_or_member_epoch,
+        knows_epochs: asked.version >= 9,
         retention_ms: Some(request.retention_time_ms).filter(|ms| *ms >= 0),
         topics: known_topics,
     };

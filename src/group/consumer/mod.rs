@@ -222,6 +222,9 @@ impl Group {
         if !self.members.contains_key(id) {
             return Err(Refusal::UnknownMember);
         }
+        if !request.knows_epochs {
+            return Err(Refusal::StaleMemberEpoch);
+        }
         let epoch = self.epoch_of(id);
         if request.generation == epoch {
             return Ok(());

@@ -125,7 +125,7 @@ impl Slot {
     }
 
     /// The group, which becomes a classic one if it is none.
-    fn to_classic(&mut self, id: &GroupId) -> &mut classic::Group {
+    fn make_classic(&mut self, id: &GroupId) -> &mut classic::Group {
         if let Group::Consumer(_) = self.group {
             self.group = Group::classic(id);
         }
@@ -192,7 +192,7 @@ impl Coordinator {
             }
             LogEntry::Group { group, value: Some(value) } => {
                 let slot = self.slots.entry(group.clone()).or_insert_with(|| Slot::new(group));
-                slot.to_classic(group).apply(value);
+                slot.make_classic(group).apply(value);
             }
             LogEntry::Group { group, value: None } => {
                 // It may have become a consumer group since.
@@ -335,12 +335,12 @@ impl Coordinator {
         let out = &mut self.outcome;
         let slot = self.slots.entry(join.group.clone()).or_insert_with(|| {
             let mut slot = Slot::new(&join.group);
-            slot.to_classic(&join.group).store_new(now, out);
+            slot.make_classic(&join.group).store_new(now, out);
             slot
         });
         let ids = &mut self.ids;
         let mint = || mint(join, ids);
-        let group = slot.to_classic(&join.group);
+        let group = slot.make_classic(&join.group);
         group.join(ticket, join, mint, &self.options, now, &mut self.outcome);
         self.rewake(&join.group);
     }

@@ -375,6 +375,9 @@ fn commits_and_fetches_by_epoch() {
     assert_eq!(committed(&mut host, "a", 0, 0), Err(Refusal::StaleMemberEpoch), "before it had it");
     assert_eq!(committed(&mut host, "b", 1, 0), Err(Refusal::UnknownMember));
     assert_eq!(committed(&mut host, "", -1, 0), Err(Refusal::UnknownMember), "it has members");
+    let old = CommitRequest { knows_epochs: false, ..commit("a", 1, &[("t", 0, 7)]) };
+    let refused = Reply::Commit(Err(Refusal::StaleMemberEpoch));
+    assert_eq!(host.call(Request::Commit(old)), refused, "by a version without epochs");
     host.beat(first("b", &["t"])).unwrap();
     host.beat(owning("a", 1, &[(T, &[0, 1])])).unwrap();
     assert_eq!(committed(&mut host, "a", 1, 0), Ok(1), "it has had it ever since");

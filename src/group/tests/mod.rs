@@ -294,6 +294,7 @@ fn commit(member: &str, generation: i32, offsets: &[(&str, i32, i64)]) -> Commit
         group: GROUP.into(),
         member: MemberClaim { id: member.into(), instance: None },
         generation,
+        knows_epochs: true,
         retention_ms: None,
         topics: topics.collect(),
     }
