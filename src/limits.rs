@@ -88,6 +88,12 @@ pub const CONNECTION_REQUESTS_MAX: usize = 128;
 /// Largest entry a group may make of its members, in bytes; it is one record (Kafka's default of
 /// `message.max.bytes`).
 pub const GROUP_ENTRY_BYTES_MAX: usize = 1024 * 1024;
+/// Largest entry a consumer group may make of the partitions of all topics that it reads, in bytes.
+pub const GROUP_ASSIGNMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// Longest pattern that a member of a consumer group subscribes to, in bytes.
+pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
+/// Largest program that a pattern may become, in bytes.
+pub const PATTERN_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 /// Fetch sessions kept per shard (`max.incremental.fetch.session.cache.slots`, Kafka's default).
 pub const FETCH_SESSIONS_MAX: usize = 1000;
 /// Partitions that all fetch sessions of a shard remember together, some 300 bytes each. Beyond it
@@ -110,6 +116,8 @@ const _: () = assert!(JOURNAL_LARGE_GROUP_BYTES_MAX.is_multiple_of(JOURNAL_BLOCK
 const _: () = assert!(JOURNAL_LARGE_GROUP_BYTES_MAX > REQUEST_BYTES_MAX + JOURNAL_BLOCK_BYTES);
 const _: () = assert!(journal_batch_bytes_max(JOURNAL_FILE_BYTES) >= 32 * 1024 * 1024);
 const _: () = assert!(GROUP_ENTRY_BYTES_MAX <= BATCH_BYTES_MAX_DEFAULT);
+const _: () =
+    assert!(GROUP_ASSIGNMENT_BYTES_MAX + GROUP_ENTRY_BYTES_MAX <= JOURNAL_GROUP_BYTES_MAX);
 const _: () = assert!(JOURNAL_FILE_BYTES >= 8 * JOURNAL_GROUP_BYTES_MAX as u64);
 const _: () = assert!(REQUEST_PARTITIONS_MAX <= BROKER_PARTITIONS_MAX);
 const _: () = assert!(JOURNAL_DEPTH >= 1);

@@ -18,6 +18,11 @@ use super::asked::Asked;
 use super::reply::Reply;
 use super::{Context, Next};
 
+/// Consumer groups of KIP-848 are served from level 1 on. There is no other level here, whatever the
+/// catalog of an older data directory says.
+const GROUP_VERSION: &str = "group.version";
+const GROUP_VERSION_LEVEL: i16 = 1;
+
 /// Answers a request.
 pub(super) fn answer(
     asked: Asked,
@@ -43,12 +48,14 @@ pub(super) fn answer(
         return Ok(Next::Reply(asked.reply(&response)));
     }
     let features = &context.image.features;
-    let supported: Vec<_> = features
-        .iter()
+    let agreed = features.iter().map(|(name, level)| (&**name, *level));
+    let built_in = [(GROUP_VERSION, GROUP_VERSION_LEVEL)];
+    let built_in = built_in.into_iter().filter(|(name, _)| !features.contains_key(*name));
+    let all: Vec<_> = agreed.chain(built_in).collect();
+    let supported: Vec<_> = (all.iter())
         .map(|(name, level)| SupportedFeatureKey { name, min_version: *level, max_version: *level })
         .collect();
-    let finalized: Vec<_> = features
-        .iter()
+    let finalized: Vec<_> = (all.iter())
         .map(|(name, level)| FinalizedFeatureKey {
             name,
             max_version_level: *level,

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::MemberId;
+use super::consumer::entry::ConsumerEntry;
 use super::consumer_protocol::Subscription;
 use super::entry::{Committed, GroupValue, LogEntry, StoredMember};
 use super::records::{
@@ -35,6 +36,7 @@ impl LogEntry {
                 let key = GroupMetadataKey { group_id: group };
                 GroupRecord::GroupMetadata(key, value.as_ref().map(to_record)).encode()
             }
+            LogEntry::Consumer { group, entry } => entry.encode(group),
         }
     }
 
@@ -60,7 +62,8 @@ impl LogEntry {
                 group: key.group_id.into(),
                 value: value.as_ref().map(from_record),
             }),
-            Ok(_) | Err(RecordError::UnknownType(_)) => None,
+            Ok(record) => ConsumerEntry::from_record(&record),
+            Err(RecordError::UnknownType(_)) => None,
             Err(error) => return Err(error),
         })
     }

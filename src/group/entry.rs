@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 
+use super::consumer::entry::ConsumerEntry;
 use super::{GroupId, MemberId};
 use crate::time::Timestamp;
 
@@ -20,12 +21,19 @@ pub enum LogEntry {
         /// How far.
         committed: Option<Committed>,
     },
-    /// What a group is; `None` removes it.
+    /// What a classic group is; `None` removes it.
     Group {
         /// Which.
         group: GroupId,
         /// What.
         value: Option<GroupValue>,
+    },
+    /// A part of what a consumer group is.
+    Consumer {
+        /// Which.
+        group: GroupId,
+        /// The part.
+        entry: ConsumerEntry,
     },
 }
 

@@ -1,8 +1,11 @@
 //! What a coordinator answers.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::classic::State;
+use super::consumer::{Assignor, ConsumerState, Partitions};
 use super::request::Topics;
 use super::{GroupId, MemberId};
 
@@ -41,6 +44,20 @@ pub enum Refusal {
     MetadataTooLarge,
     /// The group's state does not fit into one record.
     StateTooLarge,
+    /// There is a group, of the other protocol.
+    OtherProtocol,
+    /// The protocol of consumer groups is switched off.
+    Disabled,
+    /// The member is not in this epoch.
+    FencedMemberEpoch,
+    /// Offsets are asked for, or committed, in an epoch that the member is not in.
+    StaleMemberEpoch,
+    /// Another member has this instance id, and has not left.
+    UnreleasedInstance,
+    /// `group.consumer.assignors` does not name it.
+    UnsupportedAssignor,
+    /// It is no regular expression, or one that costs too much.
+    InvalidPattern,
 }
 
 /// The answer to a [`Request`](super::Request).
@@ -60,6 +77,10 @@ pub enum Reply {
     Offsets(Result<Topics<FetchedOffset>, Refusal>),
     /// To `DeleteOffsets`: for each partition asked for, in order.
     OffsetsDeleted(Result<Vec<Result<(), Refusal>>, Refusal>),
+    /// To `ConsumerHeartbeat`.
+    ConsumerHeartbeat(Result<ConsumerHeartbeat, Refusal>),
+    /// To `DescribeConsumers`.
+    ConsumersDescribed(Result<DescribedConsumerGroup, Refusal>),
     /// To `Describe`.
     Described(Result<DescribedGroup, Refusal>),
     /// To `Delete`.
@@ -158,6 +179,79 @@ pub struct DescribedMember {
     pub assignment: Bytes,
 }
 
+/// How a member of a consumer group stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsumerHeartbeat {
+    /// Who.
+    pub member: MemberId,
+    /// The epoch it has reached.
+    pub epoch: i32,
+    /// When to send the next heartbeat; nothing for one that has left.
+    pub interval: Duration,
+    /// What it may use from now on; `None` is as before.
+    pub assignment: Option<Partitions>,
+}
+
+/// A consumer group as tools see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumerGroup {
+    /// Where it stands.
+    pub state: ConsumerState,
+    /// Its epoch.
+    pub epoch: i32,
+    /// The epoch that its target assignment was made for.
+    pub target_epoch: i32,
+    /// The assignor it follows.
+    pub assignor: Assignor,
+    /// Its members.
+    pub members: Vec<DescribedConsumer>,
+}
+
+/// A member of a consumer group as tools see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DescribedConsumer {
+    /// Who.
+    pub id: MemberId,
+    /// `group.instance.id`
+    pub instance: Option<Box<str>>,
+    /// `client.rack`
+    pub rack: Option<Box<str>>,
+    /// The epoch it has reached.
+    pub epoch: i32,
+    /// How its client calls itself.
+    pub client_id: Box<str>,
+    /// Where it is.
+    pub client_host: Box<str>,
+    /// The topics it subscribes to by name.
+    pub topics: Vec<Box<str>>,
+    /// The pattern of topics it subscribes to.
+    pub pattern: Option<Box<str>>,
+    /// What it has.
+    pub assigned: Partitions,
+    /// What it shall have.
+    pub target: Partitions,
+}
+
+/// Which protocol a group follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupType {
+    /// Its members assign among themselves.
+    Classic,
+    /// The broker assigns (KIP-848).
+    Consumer,
+}
+
+impl GroupType {
+    /// Kafka's name, as tools show it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupType::Classic => "classic",
+            GroupType::Consumer => "consumer",
+        }
+    }
+}
+
 /// A group in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedGroup {
@@ -165,8 +259,10 @@ pub struct ListedGroup {
     pub group: GroupId,
     /// The kind of its protocol; empty if it never had one.
     pub protocol_type: Box<str>,
-    /// Where it stands.
-    pub state: State,
+    /// Which protocol it follows.
+    pub group_type: GroupType,
+    /// Kafka's name of where it stands.
+    pub state: &'static str,
 }
 
 impl Reply {
@@ -186,6 +282,8 @@ impl Reply {
             Request::Commit(_) => Reply::Commit(Err(refusal)),
             Request::FetchOffsets(_) => Reply::Offsets(Err(refusal)),
             Request::DeleteOffsets(_) => Reply::OffsetsDeleted(Err(refusal)),
+            Request::ConsumerHeartbeat(_) => Reply::ConsumerHeartbeat(Err(refusal)),
+            Request::DescribeConsumers(_) => Reply::ConsumersDescribed(Err(refusal)),
             Request::Describe(_) => Reply::Described(Err(refusal)),
             Request::Delete(_) => Reply::Deleted(Err(refusal)),
         }
@@ -202,6 +300,8 @@ impl Reply {
             Reply::Commit(_) => Reply::Commit(Err(refusal)),
             Reply::Offsets(_) => Reply::Offsets(Err(refusal)),
             Reply::OffsetsDeleted(_) => Reply::OffsetsDeleted(Err(refusal)),
+            Reply::ConsumerHeartbeat(_) => Reply::ConsumerHeartbeat(Err(refusal)),
+            Reply::ConsumersDescribed(_) => Reply::ConsumersDescribed(Err(refusal)),
             Reply::Described(_) => Reply::Described(Err(refusal)),
             Reply::Deleted(_) => Reply::Deleted(Err(refusal)),
         }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::GroupId;
+use crate::ids::TopicId;
 
 /// A request to the coordinator of one group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,10 @@ pub enum Request {
     FetchOffsets(FetchOffsetsRequest),
     /// OffsetDelete.
     DeleteOffsets(DeleteOffsetsRequest),
+    /// ConsumerGroupHeartbeat.
+    ConsumerHeartbeat(ConsumerHeartbeatRequest),
+    /// ConsumerGroupDescribe, of one group.
+    DescribeConsumers(GroupId),
     /// DescribeGroups, of one group.
     Describe(GroupId),
     /// DeleteGroups, of one group.
@@ -109,6 +114,33 @@ pub struct Leaving {
     pub reason: Option<Box<str>>,
 }
 
+/// A member of a consumer group is there, and says what is new of it. `None` is as before.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ConsumerHeartbeatRequest {
+    /// Of which group.
+    pub group: GroupId,
+    /// Who; without an id only if it joins.
+    pub member: MemberClaim,
+    /// The epoch it has reached; 0 joins, -1 leaves, -2 leaves for a while.
+    pub epoch: i32,
+    /// Where it is.
+    pub rack: Option<Box<str>>,
+    /// How long it may take to give up partitions; negative is as before.
+    pub rebalance_timeout_ms: i32,
+    /// The topics it subscribes to.
+    pub topics: Option<Vec<Box<str>>>,
+    /// The pattern of topics it subscribes to; empty for none.
+    pub pattern: Option<Box<str>>,
+    /// The assignor it prefers.
+    pub assignor: Option<Box<str>>,
+    /// The partitions it owns.
+    pub owned: Option<Vec<(TopicId, Vec<i32>)>>,
+    /// How the client calls itself.
+    pub client_id: Box<str>,
+    /// Where it is, as Kafka prints it.
+    pub client_host: Box<str>,
+}
+
 /// Topics by name, each with something for its partitions.
 pub type Topics<T> = Vec<(Box<str>, Vec<T>)>;
 
@@ -119,8 +151,10 @@ pub struct CommitRequest {
     pub group: GroupId,
     /// Who says so; nobody in particular if both parts are empty.
     pub member: MemberClaim,
-    /// In which generation; negative if the committer is not a member.
+    /// In which generation or epoch; negative if the committer is not a member.
     pub generation: i32,
+    /// It is of a version that knows of epochs: members of consumer groups have no other.
+    pub knows_epochs: bool,
     /// How long the offsets are to be kept, where old clients say so.
     pub retention_ms: Option<i64>,
     /// What. Topic and partition exist.
@@ -145,6 +179,8 @@ pub struct OffsetToCommit {
 pub struct FetchOffsetsRequest {
     /// Which group.
     pub group: GroupId,
+    /// Which member asks, and in which epoch; `None` if it is none, or of a classic group.
+    pub member: Option<(Box<str>, i32)>,
     /// Of these partitions; `None` is all that it has committed.
     pub topics: Option<Topics<i32>>,
 }
@@ -170,7 +206,10 @@ impl Request {
             Request::Commit(commit) => &commit.group,
             Request::FetchOffsets(fetch) => &fetch.group,
             Request::DeleteOffsets(delete) => &delete.group,
-            Request::Describe(group) | Request::Delete(group) => group,
+            Request::ConsumerHeartbeat(heartbeat) => &heartbeat.group,
+            Request::DescribeConsumers(group)
+            | Request::Describe(group)
+            | Request::Delete(group) => group,
         }
     }
 }

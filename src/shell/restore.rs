@@ -24,7 +24,7 @@ use super::restore_partitions::{judge_directories, open_partitions};
 use super::sys;
 use crate::catalog::{Catalog, Endpoint, GROUP_METADATA_TOPIC, Image, Record, TopicConfig, frame};
 use crate::config::{GroupSettings, Settings};
-use crate::group::GroupOptions;
+use crate::group::{Assignor, ConsumerOptions, GroupOptions};
 use crate::ids::{Incarnation, ShardId, TopicId};
 use crate::journal::{
     self, Ends, EndsFault, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay,
@@ -198,6 +198,17 @@ fn group_options(settings: &GroupSettings) -> GroupOptions {
         metadata_bytes_max: settings.offset_metadata_max_bytes as usize,
         offsets_retention: Duration::from_millis(settings.offsets_retention_ms),
         offsets_check_interval: Duration::from_millis(settings.offsets_retention_check_interval_ms),
+        consumer: ConsumerOptions {
+            enabled: settings.consumer_protocol_enable,
+            assignors: settings
+                .consumer_assignors
+                .iter()
+                .filter_map(|name| Assignor::from_name(name))
+                .collect(),
+            session_timeout: Duration::from_millis(settings.consumer_session_timeout_ms),
+            heartbeat_interval: Duration::from_millis(settings.consumer_heartbeat_interval_ms),
+            size_max: settings.consumer_max_size as usize,
+        },
     }
 }
 

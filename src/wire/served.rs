@@ -182,8 +182,10 @@ served! {
         => IncrementalAlterConfigsResponse<'a>, advertised 0..=1;
     OffsetDelete: OffsetDeleteRequest<'a> => OffsetDeleteResponse<'a>, advertised 0..=0;
     DescribeCluster: DescribeClusterRequest => DescribeClusterResponse<'a>, advertised 0..=2;
-    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest<'a> => ConsumerGroupHeartbeatResponse<'a>;
-    ConsumerGroupDescribe: ConsumerGroupDescribeRequest<'a> => ConsumerGroupDescribeResponse<'a>;
+    ConsumerGroupHeartbeat: ConsumerGroupHeartbeatRequest<'a>
+        => ConsumerGroupHeartbeatResponse<'a>, advertised 0..=1;
+    ConsumerGroupDescribe: ConsumerGroupDescribeRequest<'a>
+        => ConsumerGroupDescribeResponse<'a>, advertised 0..=1;
     DescribeTopicPartitions: DescribeTopicPartitionsRequest<'a>
         => DescribeTopicPartitionsResponse<'a>, advertised 0..=0;
 }

@@ -114,6 +114,12 @@ APIS = {
         F("group_id", STRING), F("topics", [F("name", STRING), F("partitions", [F("partition_index", I32)])])]),
     60: ("DescribeCluster", 0, 2, 0, [
         F("include_operations", BOOL), F("endpoint_type", I8, 1), F("include_fenced", BOOL, 2)]),
+    68: ("ConsumerGroupHeartbeat", 0, 1, 0, [
+        F("group_id", STRING), F("member_id", STRING), F("member_epoch", I32), F("instance_id", STRING, null=0),
+        F("rack_id", STRING, null=0), F("rebalance_timeout_ms", I32), F("subscribed_topic_names", [STRING], null=0),
+        F("subscribed_topic_regex", STRING, 1, null=1), F("server_assignor", STRING, null=0),
+        F("topic_partitions", [F("topic_id", UUID), F("partitions", [I32])], null=0)]),
+    69: ("ConsumerGroupDescribe", 0, 1, 0, [F("group_ids", [STRING]), F("include_authorized_operations", BOOL)]),
     75: ("DescribeTopicPartitions", 0, 0, 0, [
         F("topics", [F("name", STRING)]), F("limit", I32), F("cursor_marker", I8)]),
 }

@@ -1,6 +1,6 @@
 """One member of a consumer group (confluent-kafka), as a process that can be killed.
 
-  group_member.py GROUP TOPIC [KEY=VALUE...]     further keys of the client's configuration
+  group_member.py GROUP TOPIC [KEY=VALUE...]     further keys of the client's configuration; TOPIC may be a pattern of one, with ^ in front
 BOOTSTRAP names the broker. It reads, commits what it has read, and only then writes it out, one line a record:
 
   ~ PARTITION OFFSET VALUE    read, and about to be committed
@@ -25,6 +25,8 @@ REFUSED = {
     KafkaError.UNKNOWN_MEMBER_ID,
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.STALE_MEMBER_EPOCH,
     KafkaError._NO_OFFSET,
 }
 COMMIT_ATTEMPTS_MAX = 60
@@ -41,6 +43,9 @@ def tell(kind, messages):
 
 
 def main(group, topic, *settings):
+    wanted = dict(setting.split("=", 1) for setting in settings)
+    # In a consumer group the broker says these.
+    timing = {} if wanted.get("group.protocol") == "consumer" else {"session.timeout.ms": 6000, "heartbeat.interval.ms": 500}
     ended = []
     signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
     consumer = Consumer(
@@ -49,10 +54,9 @@ def main(group, topic, *settings):
             "group.id": group,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
-            "session.timeout.ms": 6000,
-            "heartbeat.interval.ms": 500,
             "reconnect.backoff.max.ms": 500,
-            **dict(setting.split("=", 1) for setting in settings),
+            **timing,
+            **wanted,
         }
     )
     uncommitted = {}
@@ -78,7 +82,7 @@ def main(group, topic, *settings):
         messages = [message for held in uncommitted.values() for message in held]
         if not messages:
             continue
-        outcome = commit(consumer, topic, messages)
+        outcome = commit(consumer, messages)
         if outcome:
             tell(outcome, messages)
         if outcome == "=":
@@ -86,9 +90,10 @@ def main(group, topic, *settings):
     consumer.close()
 
 
-def commit(consumer, topic, messages):
+def commit(consumer, messages):
     """`=` if it was made, `?` if nobody knows, None if it was refused."""
     after = {message.partition(): message.offset() + 1 for message in messages}
+    topic = messages[0].topic()
     offsets = [TopicPartition(topic, partition, offset) for partition, offset in after.items()]
     unanswered = False
     for _ in range(COMMIT_ATTEMPTS_MAX):

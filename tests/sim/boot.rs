@@ -9,7 +9,7 @@ use bytes::Bytes;
 use ringmain::catalog::{
     Catalog, Endpoint, GROUP_METADATA_TOPIC, Record, StaticConfigs, TopicCreation, frame,
 };
-use ringmain::group::GroupOptions;
+use ringmain::group::{Assignor, ConsumerOptions, GroupOptions};
 use ringmain::ids::{Incarnation, NodeId, Offset, ShardId, TopicPartition};
 use ringmain::journal::{
     self, Ends, FileHeader, GroupSequence, HeaderFault, Lane, PlanFault, Replay, ReplayEnd,
@@ -161,6 +161,13 @@ fn shard_options(options: &BootOptions, shard: ShardId, incarnation: Incarnation
                 metadata_bytes_max: 4096,
                 offsets_retention: Duration::from_secs(7 * 24 * 3600),
                 offsets_check_interval: Duration::from_secs(600),
+                consumer: ConsumerOptions {
+                    enabled: true,
+                    assignors: vec![Assignor::Uniform, Assignor::Range],
+                    session_timeout: Duration::from_secs(45),
+                    heartbeat_interval: Duration::from_secs(5),
+                    size_max: 100,
+                },
             }),
             seed: options.random ^ (incarnation.0 << 16) ^ u64::from(shard.0),
         },

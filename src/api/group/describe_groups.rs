@@ -16,9 +16,9 @@ use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
 /// Kafka's "not computed".
-const OPERATIONS_UNKNOWN: i32 = i32::MIN;
+pub(super) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
 /// READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS and ALTER_CONFIGS, each the bit of its number.
-const OPERATIONS_OF_GROUPS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const OPERATIONS_OF_GROUPS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// What a group is; `None` until its coordinator has answered.
 type Outcome = Option<Result<group::DescribedGroup, Refusal>>;
@@ -50,6 +50,14 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     Ok(ask_all(Group::Describe(describe), requests, context))
 }
 
+/// How it is told that there is no such classic group.
+fn absence(group: &str, described: &Outcome) -> String {
+    match described {
+        Some(Err(Refusal::OtherProtocol)) => format!("Group {group} is not a classic group."),
+        _ => format!("Group {group} not found."),
+    }
+}
+
 impl DescribeGroups {
     /// Takes one group in; the reply once all are there.
     pub(super) fn on_described(
@@ -68,11 +76,11 @@ impl DescribeGroups {
     fn reply(&self) -> Reply {
         let tells_unknown = self.asked.version >= 6;
         let messages: Vec<_> =
-            self.groups.iter().map(|(group, _)| format!("Group {group} not found.")).collect();
+            self.groups.iter().map(|(group, described)| absence(group, described)).collect();
         let groups: Vec<_> = (self.groups.iter().zip(&messages))
             .map(|((group_id, described), message)| match described {
                 Some(Ok(described)) => self.told(group_id, described),
-                Some(Err(Refusal::GroupNotFound)) => DescribedGroup {
+                Some(Err(Refusal::GroupNotFound | Refusal::OtherProtocol)) => DescribedGroup {
                     error_code: match tells_unknown {
                         true => ErrorCode::GROUP_ID_NOT_FOUND.code(),
                         false => ErrorCode::NONE.code(),

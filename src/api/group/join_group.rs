@@ -6,11 +6,10 @@
 //!   assignment (KIP-814).
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use bytes::Bytes;
 
-use super::{Client, Group, ask, claim, group_error};
+use super::{Client, Group, ask, claim, group_error, host};
 use crate::api::reply::Reply;
 use crate::api::{Asked, Context, Next};
 use crate::group::{JoinRefused, JoinRequest, Joined, Request};
@@ -56,17 +55,6 @@ pub(super) fn begin(
     Ok(ask(Group::Join(asked), Request::Join(join), context))
 }
 
-/// An address as Java prints it.
-fn host(address: IpAddr) -> String {
-    match address.to_canonical() {
-        IpAddr::V4(address) => format!("/{address}"),
-        IpAddr::V6(address) => {
-            let parts = address.segments().map(|part| format!("{part:x}"));
-            format!("/{}", parts.join(":"))
-        }
-    }
-}
-
 pub(super) fn reply(asked: Asked, joined: &Result<Joined, JoinRefused>) -> Reply {
     let joined = match joined {
         Ok(joined) => joined,
@@ -101,21 +89,4 @@ fn refused(asked: Asked, error: ErrorCode, member_id: &str) -> Reply {
         member_id,
         ..Default::default()
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_look_as_on_a_jvm() {
-        for (address, printed) in [
-            ("127.0.0.1", "/127.0.0.1"),
-            ("::ffff:10.1.2.3", "/10.1.2.3"),
-            ("::1", "/0:0:0:0:0:0:0:1"),
-            ("fe80::ab", "/fe80:0:0:0:0:0:0:ab"),
-        ] {
-            assert_eq!(host(address.parse().unwrap()), printed);
-        }
-    }
 }

@@ -1,7 +1,6 @@
 //! ListGroups (key 16), versions 0 to 5.
 //!
-//! - 3: flexible. 4: filter by state (KIP-518). 5: filter by type (KIP-848); all groups here are
-//!   classic ones.
+//! - 3: flexible. 4: filter by state (KIP-518). 5: filter by type (KIP-848).
 
 use super::{Group, group_error};
 use crate::api::reply::Reply;
@@ -14,17 +13,14 @@ use crate::wire::list_groups::{ListGroupsRequest, ListGroupsResponse, ListedGrou
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
-/// How tools call the classic protocol.
-const CLASSIC: &str = "classic";
-
 /// Groups being collected.
 #[derive(Debug)]
 pub struct ListGroups {
     asked: Asked,
     /// In lower case; none is all.
     states: Vec<String>,
-    /// Groups of another type only are asked for.
-    none_wanted: bool,
+    /// In lower case; none is all.
+    types: Vec<String>,
     groups: Vec<group::ListedGroup>,
     refused: Option<Refusal>,
     missing: u16,
@@ -34,12 +30,10 @@ pub struct ListGroups {
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
     let request = ListGroupsRequest::decode_from(body, asked.version)?;
     let states = request.states_filter.iter().map(str::to_ascii_lowercase).collect();
-    let types = &request.types_filter;
-    let none_wanted =
-        !types.is_empty() && !types.iter().any(|name| name.eq_ignore_ascii_case(CLASSIC));
+    let types = request.types_filter.iter().map(str::to_ascii_lowercase).collect();
     let missing = context.shard_count;
     let groups = Vec::new();
-    let list = ListGroups { asked, states, none_wanted, groups, refused: None, missing };
+    let list = ListGroups { asked, states, types, groups, refused: None, missing };
     let questions = (0..missing).map(|shard| (ShardId(shard), Question::ListGroups)).collect();
     Ok(Next::Ask { pending: Pending::Group(Group::List(list)), questions, silent: false })
 }
@@ -67,14 +61,16 @@ impl ListGroups {
         }
         let groups: Vec<_> = (self.groups.iter())
             .filter(|group| {
-                let state = group.state.name().to_ascii_lowercase();
-                !self.none_wanted && (self.states.is_empty() || self.states.contains(&state))
+                let among = |wanted: &[String], name: &str| {
+                    wanted.is_empty() || wanted.iter().any(|one| one.eq_ignore_ascii_case(name))
+                };
+                among(&self.states, group.state) && among(&self.types, group.group_type.name())
             })
             .map(|group| ListedGroup {
                 group_id: &group.group,
                 protocol_type: &group.protocol_type,
-                group_state: group.state.name(),
-                group_type: CLASSIC,
+                group_state: group.state,
+                group_type: group.group_type.name(),
             })
             .collect();
         let error_code = ErrorCode::NONE.code();

@@ -5,8 +5,10 @@
 //! and clients are told to look for the coordinator, which creates it. What can be refused without
 //! the coordinator is refused here: empty group ids, and topics that do not exist.
 //!
-//! Not here: the consumer protocol of KIP-848, share groups, and offsets in transactions.
+//! Not here: share groups, and offsets in transactions.
 
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod delete_groups;
 mod describe_groups;
 mod heartbeat;
@@ -50,6 +52,10 @@ pub enum Group {
     Fetch(offset_fetch::OffsetFetch),
     /// Offsets being forgotten.
     DeleteOffsets(offset_delete::OffsetDelete),
+    /// A member of a consumer group waits for what it may use.
+    ConsumerHeartbeat(Asked),
+    /// Consumer groups being described.
+    DescribeConsumers(consumer_group_describe::ConsumerGroupDescribe),
     /// Groups being described.
     Describe(describe_groups::DescribeGroups),
     /// Groups being collected.
@@ -85,6 +91,10 @@ pub(super) fn begin(
         ApiKey::ListGroups => list_groups::begin(asked, body, context),
         ApiKey::DeleteGroups => delete_groups::begin(asked, body, context),
         ApiKey::OffsetDelete => offset_delete::begin(asked, body, context),
+        ApiKey::ConsumerGroupHeartbeat => {
+            consumer_group_heartbeat::begin(asked, body, client, context)
+        }
+        ApiKey::ConsumerGroupDescribe => consumer_group_describe::begin(asked, body, context),
         _ => return None,
     })
 }
@@ -129,6 +139,12 @@ impl Group {
             }
             (Group::DeleteOffsets(delete), Of::OffsetsDeleted(deleted)) => {
                 Some(delete.reply(deleted))
+            }
+            (Group::ConsumerHeartbeat(asked), Of::ConsumerHeartbeat(stands)) => {
+                Some(consumer_group_heartbeat::reply(*asked, &stands))
+            }
+            (Group::DescribeConsumers(describe), Of::ConsumersDescribed(group)) => {
+                describe.on_described(index, group, context)
             }
             (Group::Describe(describe), Of::Described(group)) => {
                 describe.on_described(index, group)
@@ -183,6 +199,17 @@ fn ask_all(
     Next::Ask { pending: Pending::Group(pending), questions, silent: false }
 }
 
+/// An address as Java prints it.
+fn host(address: IpAddr) -> String {
+    match address.to_canonical() {
+        IpAddr::V4(address) => format!("/{address}"),
+        IpAddr::V6(address) => {
+            let parts = address.segments().map(|part| format!("{part:x}"));
+            format!("/{}", parts.join(":"))
+        }
+    }
+}
+
 fn claim(id: &str, instance: Option<&str>) -> MemberClaim {
     MemberClaim { id: id.into(), instance: instance.map(Into::into) }
 }
@@ -207,9 +234,33 @@ fn group_error(refusal: Refusal) -> ErrorCode {
         Refusal::MetadataTooLarge => ErrorCode::OFFSET_METADATA_TOO_LARGE,
         // What Kafka makes of a record that is too large for its topic.
         Refusal::StateTooLarge => ErrorCode::UNKNOWN_SERVER_ERROR,
+        Refusal::OtherProtocol => ErrorCode::GROUP_ID_NOT_FOUND,
+        Refusal::Disabled => ErrorCode::UNSUPPORTED_VERSION,
+        Refusal::FencedMemberEpoch => ErrorCode::FENCED_MEMBER_EPOCH,
+        Refusal::StaleMemberEpoch => ErrorCode::STALE_MEMBER_EPOCH,
+        Refusal::UnreleasedInstance => ErrorCode::UNRELEASED_INSTANCE_ID,
+        Refusal::UnsupportedAssignor => ErrorCode::UNSUPPORTED_ASSIGNOR,
+        Refusal::InvalidPattern => ErrorCode::INVALID_REGULAR_EXPRESSION,
     }
 }
 
 fn error_code<T>(result: &Result<T, Refusal>) -> i16 {
     result.as_ref().err().map_or(ErrorCode::NONE, |refusal| group_error(*refusal)).code()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_look_as_on_a_jvm() {
+        for (address, printed) in [
+            ("127.0.0.1", "/127.0.0.1"),
+            ("::ffff:10.1.2.3", "/10.1.2.3"),
+            ("::1", "/0:0:0:0:0:0:0:1"),
+            ("fe80::ab", "/fe80:0:0:0:0:0:0:ab"),
+        ] {
+            assert_eq!(host(address.parse().unwrap()), printed);
+        }
+    }
 }

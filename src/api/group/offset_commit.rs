@@ -1,7 +1,8 @@
 //! OffsetCommit (key 8), versions 2 to 10.
 //!
 //! - 2 to 4: retention time. 6: leader epochs (KIP-320). 7: static members (KIP-345). 8: flexible.
-//! - 9: GROUP_ID_NOT_FOUND where older versions have ILLEGAL_GENERATION (KIP-848). 10: topic ids.
+//! - 9: GROUP_ID_NOT_FOUND where older versions have ILLEGAL_GENERATION, and STALE_MEMBER_EPOCH, for
+//!   which they have no word (KIP-848). 10: topic ids.
 
 use super::{Group, ask, claim, group_error};
 use crate::api::reply::Reply;
@@ -75,6 +76,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
         group: request.group_id.into(),
         member: claim(request.member_id, request.group_instance_id),
         generation: request.generation_id_or_member_epoch,
+        knows_epochs: asked.version >= 9,
         retention_ms: Some(request.retention_time_ms).filter(|ms| *ms >= 0),
         topics: known_topics,
     };
@@ -109,6 +111,7 @@ impl OffsetCommit {
     fn whole_error(&self, refusal: Refusal) -> ErrorCode {
         match refusal {
             Refusal::GroupNotFound if self.asked.version < 9 => ErrorCode::ILLEGAL_GENERATION,
+            Refusal::StaleMemberEpoch if self.asked.version < 9 => ErrorCode::UNSUPPORTED_VERSION,
             refusal => group_error(refusal),
         }
     }

@@ -2,8 +2,7 @@
 //!
 //! - 2: all offsets of a group, an error of the whole. 5: leader epochs (KIP-320). 6: flexible.
 //! - 7: only stable offsets (KIP-447), which all are while there are no transactions. 8: several
-//!   groups (KIP-709). 9: member and epoch (KIP-848), of which classic groups know nothing. 10: topic
-//!   ids.
+//!   groups (KIP-709). 9: member and epoch, which a consumer group looks at (KIP-848). 10: topic ids.
 
 use super::{Group, ask_all, group_error};
 use crate::api::reply::Reply;
@@ -31,6 +30,7 @@ pub struct OffsetFetch {
 #[derive(Debug)]
 struct Asking {
     group: Box<str>,
+    member: Option<(Box<str>, i32)>,
     /// `None` is all.
     topics: Option<Vec<Wanted>>,
     found: Option<Found>,
@@ -70,7 +70,8 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             });
             wanted.collect()
         });
-        groups.push(Asking { group: request.group_id.into(), topics, found: None });
+        let group = request.group_id.into();
+        groups.push(Asking { group, member: None, topics, found: None });
     }
     for group in request.groups.iter() {
         let topics = group.topics.as_ref().map(|topics| {
@@ -88,7 +89,9 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             });
             wanted.collect()
         });
-        groups.push(Asking { group: group.group_id.into(), topics, found: None });
+        let asks = group.member_id.is_some() || group.member_epoch >= 0;
+        let member = asks.then(|| (group.member_id.unwrap_or_default().into(), group.member_epoch));
+        groups.push(Asking { group: group.group_id.into(), member, topics, found: None });
     }
     let requests: Vec<_> = (0..)
         .zip(&groups)
@@ -99,7 +102,8 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
             };
             let topics = asking.topics.as_ref().map(known);
             let group = (*asking.group).into();
-            (index, Request::FetchOffsets(FetchOffsetsRequest { group, topics }))
+            let member = asking.member.clone();
+            (index, Request::FetchOffsets(FetchOffsetsRequest { group, member, topics }))
         })
         .collect();
     let missing = requests.len();

@@ -13,6 +13,7 @@ const POLICIES: &[&str] = &[
     "UPGRADE",
     "BIDIRECTIONAL",
 ];
+const ASSIGNORS: &[&str] = &["uniform", "range"];
 const PROTOCOLS: &[&str] = &["consumer", "classic", "share", "streams"];
 const BY_REPLAY: &str = "coordinators load by replaying their partition in pieces of fixed size";
 const SHARDS: &str = "every shard coordinates the partitions it owns";
@@ -25,7 +26,7 @@ pub(super) static GROUP_KEYS: &[ConfigKey] = keys! {
     "add.partitions.to.txn.retry.backoff.ms": Int = "20", AtLeast(1), High, ReadOnly,
         ignored(LOCAL);
     "Pause between two attempts to add partitions to a transaction for a client.";
-    "group.consumer.assignors": List = "uniform,range", Any, Medium, ReadOnly;
+    "group.consumer.assignors": List = "uniform,range", ListOf(ASSIGNORS), Medium, ReadOnly;
     "Assignors of the consumer group protocol (KIP-848); the first one is the default.";
     "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly;
     "Interval of heartbeats given to members of consumer groups (KIP-848).";
@@ -35,7 +36,8 @@ pub(super) static GROUP_KEYS: &[ConfigKey] = keys! {
     "Longest session timeout that a group may be configured to.";
     "group.consumer.max.size": Int = "2147483647", AtLeast(1), Medium, ReadOnly;
     "Most members of one consumer group (KIP-848).";
-    "group.consumer.migration.policy": String = "bidirectional", OneOf(POLICIES), Medium, ReadOnly;
+    "group.consumer.migration.policy": String = "bidirectional", OneOf(POLICIES), Medium, ReadOnly,
+        ignored("a group changes its protocol while nobody is in it");
     "Which groups may change their protocol while members of both kinds are in them.";
     "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), Medium, ReadOnly;
     "Shortest heartbeat interval that a group may be configured to.";

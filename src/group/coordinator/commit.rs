@@ -1,6 +1,6 @@
 //! Committing and deleting offsets, and deleting groups.
 
-use super::Coordinator;
+use super::{Coordinator, Group};
 use crate::group::GroupId;
 use crate::group::classic::State;
 use crate::group::entry::{Committed, LogEntry};
@@ -10,8 +10,9 @@ use crate::time::{Now, Timestamp};
 
 impl Coordinator {
     pub(super) fn commit(&mut self, request: &CommitRequest, now: Now) -> CommitReply {
-        match self.slots.get_mut(&request.group) {
-            Some(slot) => slot.group.check_commit(request, now)?,
+        match self.slots.get_mut(&request.group).map(|slot| &mut slot.group) {
+            Some(Group::Classic(group)) => group.check_commit(request, now)?,
+            Some(Group::Consumer(group)) => group.check_commit(request, &*self.topics)?,
             // Not a member: the commit makes the group.
             None if request.generation < 0 => {}
             None => return Err(Refusal::GroupNotFound),
@@ -44,13 +45,16 @@ impl Coordinator {
 
     pub(super) fn delete_offsets(&mut self, request: &DeleteOffsetsRequest) -> CommitReply {
         let slot = self.slots.get(&request.group).ok_or(Refusal::GroupNotFound)?;
-        if slot.group.state() != State::Empty && !slot.group.is_of_consumers() {
+        if let Group::Classic(group) = &slot.group
+            && group.state() != State::Empty
+            && !group.is_of_consumers()
+        {
             return Err(Refusal::NonEmptyGroup);
         }
         let mut results = Vec::new();
         let mut deleted = Vec::new();
         for (topic, partitions) in &request.topics {
-            let read = slot.group.state() != State::Empty && slot.group.reads(topic);
+            let read = slot.group.reads(topic);
             for partition in partitions {
                 if read {
                     results.push(Err(Refusal::SubscribedToTopic));
@@ -73,8 +77,18 @@ impl Coordinator {
         }
         let all = slot.offsets.all();
         self.forget(group, all);
-        self.record(LogEntry::Group { group: group.clone(), value: None });
+        self.remove_group(group);
         Ok(())
+    }
+
+    /// Removes a group that nobody is in.
+    pub(super) fn remove_group(&mut self, group: &GroupId) {
+        match self.slots.get(group).map(|slot| &slot.group) {
+            Some(Group::Consumer(_)) => self.end_consumers(group),
+            Some(Group::Classic(_)) | None => {
+                self.record(LogEntry::Group { group: group.clone(), value: None });
+            }
+        }
     }
 
     /// Forgets offsets of a group.

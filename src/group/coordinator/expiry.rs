@@ -1,8 +1,7 @@
 //! Offsets and groups that are of no use any more (KIP-211).
 
-use super::Coordinator;
+use super::{Coordinator, Group};
 use crate::group::classic::State;
-use crate::group::entry::LogEntry;
 use crate::group::offsets::Unused;
 use crate::time::Now;
 
@@ -13,18 +12,20 @@ impl Coordinator {
         let retention = self.options.offsets_retention;
         let mut expired = Vec::new();
         for (id, slot) in &self.slots {
-            let group = &slot.group;
-            let unused = match (group.protocol_type(), group.state()) {
-                // It never had members: a commit is all there is to go by.
-                (None, _) => Some(Unused::SinceCommit),
-                (Some(_), State::Empty) => {
-                    Some(group.since().map_or(Unused::SinceCommit, Unused::Since))
-                }
-                (Some(_), State::Stable) if group.knows_topics() => Some(Unused::SinceCommit),
-                _ => None,
+            let unused = match &slot.group {
+                Group::Consumer(_) => Some(Unused::SinceCommit),
+                Group::Classic(group) => match (group.protocol_type(), group.state()) {
+                    // It never had members: a commit is all there is to go by.
+                    (None, _) => Some(Unused::SinceCommit),
+                    (Some(_), State::Empty) => {
+                        Some(group.since().map_or(Unused::SinceCommit, Unused::Since))
+                    }
+                    (Some(_), State::Stable) if group.knows_topics() => Some(Unused::SinceCommit),
+                    _ => None,
+                },
             };
             let Some(unused) = unused else { continue };
-            let reads = |topic: &str| group.state() != State::Empty && group.reads(topic);
+            let reads = |topic: &str| slot.group.reads(topic);
             expired
                 .push((id.clone(), slot.offsets.expired(unused, reads, retention, now.timestamp)));
         }
@@ -36,7 +37,7 @@ impl Coordinator {
             let useless = |slot: &super::Slot| slot.offsets.is_empty() && slot.group.is_deserted();
             if self.slots.get(&id).is_some_and(useless) {
                 tracing::info!(group = &*id, "group is removed");
-                self.record(LogEntry::Group { group: id, value: None });
+                self.remove_group(&id);
             }
         }
     }

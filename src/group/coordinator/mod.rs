@@ -6,17 +6,22 @@
 //! durable.
 
 mod commit;
+mod consumers;
 mod expiry;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::classic::Group;
+use super::classic::{self, State};
+use super::consumer::heartbeat::Known;
+use super::consumer::{self, ConsumerOptions};
+use super::consumer_protocol::PROTOCOL_TYPE;
 use super::entry::LogEntry;
 use super::offsets::Offsets;
-use super::reply::{JoinRefused, ListedGroup, Refusal, Reply};
+use super::reply::{GroupType, JoinRefused, ListedGroup, Refusal, Reply};
 use super::request::{JoinRequest, Request};
+use super::topics::{NoTopics, TopicView};
 use super::{GroupId, MemberId, Ticket};
 use crate::stdx::prng::Prng;
 use crate::time::{Instant, Now, earlier};
@@ -38,6 +43,8 @@ pub struct GroupOptions {
     pub offsets_retention: Duration,
     /// `offsets.retention.check.interval.ms`
     pub offsets_check_interval: Duration,
+    /// Of consumer groups.
+    pub consumer: ConsumerOptions,
 }
 
 /// What was brought about, in order.
@@ -59,6 +66,42 @@ impl Outcome {
     }
 }
 
+/// A group, by its protocol.
+#[derive(Clone, Debug)]
+enum Group {
+    Classic(Box<classic::Group>),
+    Consumer(Box<consumer::Group>),
+}
+
+impl Group {
+    fn classic(id: &GroupId) -> Group {
+        Group::Classic(Box::new(classic::Group::new(id.clone())))
+    }
+
+    /// Nobody is in it, and nobody has been asked to come.
+    fn is_deserted(&self) -> bool {
+        match self {
+            Group::Classic(group) => group.is_deserted(),
+            Group::Consumer(group) => group.is_empty(),
+        }
+    }
+
+    /// Whether members read a topic.
+    fn reads(&self, topic: &str) -> bool {
+        match self {
+            Group::Classic(group) => group.state() != State::Empty && group.reads(topic),
+            Group::Consumer(group) => group.reads(topic),
+        }
+    }
+
+    fn wake(&self) -> Option<Instant> {
+        match self {
+            Group::Classic(group) => group.wake(),
+            Group::Consumer(group) => group.wake(),
+        }
+    }
+}
+
 /// A group and its offsets.
 #[derive(Clone, Debug)]
 struct Slot {
@@ -70,7 +113,26 @@ struct Slot {
 
 impl Slot {
     fn new(id: &GroupId) -> Slot {
-        Slot { group: Group::new(id.clone()), offsets: Offsets::default(), wake: None }
+        Slot { group: Group::classic(id), offsets: Offsets::default(), wake: None }
+    }
+
+    /// The group, if it is a classic one.
+    fn as_classic(&mut self) -> Option<&mut classic::Group> {
+        match &mut self.group {
+            Group::Classic(group) => Some(group),
+            Group::Consumer(_) => None,
+        }
+    }
+
+    /// The group, which becomes a classic one if it is none.
+    fn make_classic(&mut self, id: &GroupId) -> &mut classic::Group {
+        if let Group::Consumer(_) = self.group {
+            self.group = Group::classic(id);
+        }
+        match &mut self.group {
+            Group::Classic(group) => group,
+            Group::Consumer(_) => panic!("it has just become a classic group"),
+        }
     }
 }
 
@@ -83,6 +145,9 @@ pub struct Coordinator {
     wakes: BTreeSet<(Instant, GroupId)>,
     /// When offsets are looked through; `None` until the log is read.
     next_check: Option<Instant>,
+    topics: Arc<dyn TopicView>,
+    /// Counts the changes of `topics`.
+    topics_version: u64,
     ids: Prng,
     outcome: Outcome,
 }
@@ -96,9 +161,17 @@ impl Coordinator {
             slots: BTreeMap::new(),
             wakes: BTreeSet::new(),
             next_check: None,
+            topics: Arc::new(NoTopics),
+            topics_version: 0,
             ids: Prng::new(seed),
             outcome: Outcome::default(),
         }
+    }
+
+    /// From now on these are the topics that exist.
+    pub fn on_topics(&mut self, topics: Arc<dyn TopicView>) {
+        self.topics = topics;
+        self.topics_version += 1;
     }
 
     /// Takes an entry of the log in.
@@ -119,18 +192,27 @@ impl Coordinator {
             }
             LogEntry::Group { group, value: Some(value) } => {
                 let slot = self.slots.entry(group.clone()).or_insert_with(|| Slot::new(group));
-                slot.group.apply(value);
+                slot.make_classic(group).apply(value);
             }
             LogEntry::Group { group, value: None } => {
-                let Some(mut slot) = self.slots.remove(group) else { return };
-                if let Some(wake) = slot.wake.take() {
-                    self.wakes.remove(&(wake, group.clone()));
-                }
-                if !slot.offsets.is_empty() {
-                    self.slots
-                        .insert(group.clone(), Slot { group: Group::new(group.clone()), ..slot });
+                // It may have become a consumer group since.
+                let is_classic = |slot: &Slot| matches!(slot.group, Group::Classic(_));
+                if self.slots.get(group).is_some_and(is_classic) {
+                    self.forget_group(group);
                 }
             }
+            LogEntry::Consumer { group, entry } => self.apply_consumer(group, entry),
+        }
+    }
+
+    /// A group is no more; its offsets stay for as long as they are not forgotten themselves.
+    fn forget_group(&mut self, id: &GroupId) {
+        let Some(mut slot) = self.slots.remove(id) else { return };
+        if let Some(wake) = slot.wake.take() {
+            self.wakes.remove(&(wake, id.clone()));
+        }
+        if !slot.offsets.is_empty() {
+            self.slots.insert(id.clone(), Slot { group: Group::classic(id), ..slot });
         }
     }
 
@@ -139,8 +221,12 @@ impl Coordinator {
         self.next_check = Some(now.instant + self.options.offsets_check_interval);
         let groups: Vec<_> = self.slots.keys().cloned().collect();
         for group in groups {
-            if let Some(slot) = self.slots.get_mut(&group) {
-                slot.group.on_loaded(&self.options, now, &mut self.outcome);
+            match self.slots.get_mut(&group).map(|slot| &mut slot.group) {
+                Some(Group::Classic(group)) => {
+                    group.on_loaded(&self.options, now, &mut self.outcome);
+                }
+                Some(Group::Consumer(group)) => group.on_loaded(&self.options.consumer, now),
+                None => {}
             }
             self.rewake(&group);
         }
@@ -148,25 +234,29 @@ impl Coordinator {
 
     /// A client asks. It is answered by a reply with its ticket, now or later.
     pub fn on_request(&mut self, ticket: Ticket, request: &Request, now: Now) {
-        let refuse = |refusal| Reply::refused(request, refusal);
         let out = &mut self.outcome;
         let slot = self.slots.get_mut(request.group());
         let reply = match request {
             Request::Join(join) => return self.join(ticket, join, now),
             Request::Sync(sync) => {
-                let Some(slot) = slot else {
-                    return out.reply(ticket, refuse(Refusal::UnknownMember));
+                let Some(group) = slot.and_then(Slot::as_classic) else {
+                    let refused = Reply::refused(request, Refusal::UnknownMember);
+                    return out.reply(ticket, refused);
                 };
-                slot.group.sync(ticket, sync, &self.options, now, out);
+                group.sync(ticket, sync, &self.options, now, out);
                 return self.rewake(&sync.group);
             }
-            Request::Heartbeat(heartbeat) => Reply::Heartbeat(match slot {
-                Some(slot) => slot.group.heartbeat(heartbeat, now),
-                None => Err(Refusal::UnknownMember),
-            }),
+            Request::Heartbeat(heartbeat) => {
+                Reply::Heartbeat(match slot.and_then(Slot::as_classic) {
+                    Some(group) => group.heartbeat(heartbeat, now),
+                    None => Err(Refusal::UnknownMember),
+                })
+            }
             Request::Leave(leave) => {
-                let left = match slot {
-                    Some(slot) => slot.group.leave(leave, &self.options, now, out),
+                let known = Known { topics: &*self.topics, version: self.topics_version };
+                let left = match slot.map(|slot| &mut slot.group) {
+                    Some(Group::Classic(group)) => group.leave(leave, &self.options, now, out),
+                    Some(Group::Consumer(group)) => group.send_away(leave, known, out),
                     None => leave.members.iter().map(|_| Err(Refusal::UnknownMember)).collect(),
                 };
                 out.reply(ticket, Reply::Leave(Ok(left)));
@@ -175,12 +265,31 @@ impl Coordinator {
             Request::Commit(commit) => Reply::Commit(self.commit(commit, now)),
             Request::FetchOffsets(fetch) => {
                 let nothing = Offsets::default();
+                let member = fetch.member.as_ref().map(|(id, epoch)| (&**id, *epoch));
+                let allowed = match slot.as_ref().map(|slot| &slot.group) {
+                    Some(Group::Consumer(group)) => group.check_fetch(member),
+                    Some(Group::Classic(_)) | None => Ok(()),
+                };
                 let offsets = slot.map_or(&nothing, |slot| &slot.offsets);
-                Reply::Offsets(Ok(offsets.fetch(fetch.topics.as_ref())))
+                Reply::Offsets(allowed.map(|()| offsets.fetch(fetch.topics.as_ref())))
             }
             Request::DeleteOffsets(delete) => Reply::OffsetsDeleted(self.delete_offsets(delete)),
-            Request::Describe(_) => Reply::Described(match slot {
-                Some(slot) => Ok(slot.group.describe()),
+            Request::ConsumerHeartbeat(heartbeat) => {
+                let reply = self.consumer_heartbeat(heartbeat, now);
+                self.outcome.reply(ticket, Reply::ConsumerHeartbeat(reply));
+                return self.rewake(&heartbeat.group);
+            }
+            Request::DescribeConsumers(_) => {
+                Reply::ConsumersDescribed(match slot.map(|slot| &slot.group) {
+                    _ if !self.options.consumer.enabled => Err(Refusal::Disabled),
+                    Some(Group::Consumer(group)) => Ok(group.describe(&self.options.consumer)),
+                    Some(Group::Classic(_)) => Err(Refusal::OtherProtocol),
+                    None => Err(Refusal::GroupNotFound),
+                })
+            }
+            Request::Describe(_) => Reply::Described(match slot.map(|slot| &slot.group) {
+                Some(Group::Classic(group)) => Ok(group.describe()),
+                Some(Group::Consumer(_)) => Err(Refusal::OtherProtocol),
                 None => Err(Refusal::GroupNotFound),
             }),
             Request::Delete(group) => Reply::Deleted(self.delete(group)),
@@ -192,7 +301,7 @@ impl Coordinator {
         let refuse = |refusal| {
             Reply::Join(Err(JoinRefused { refusal, member: MemberId::from(&*join.member.id) }))
         };
-        let timeout = super::classic::millis(join.session_timeout_ms);
+        let timeout = classic::millis(join.session_timeout_ms);
         if timeout < self.options.session_timeout_min || self.options.session_timeout_max < timeout
         {
             return self.outcome.reply(ticket, refuse(Refusal::InvalidSessionTimeout));
@@ -209,23 +318,48 @@ impl Coordinator {
                 return self.outcome.reply(ticket, refuse(refusal));
             }
         }
+        if let Some(Group::Consumer(group)) =
+            self.slots.get_mut(&join.group).map(|slot| &mut slot.group)
+        {
+            if !group.is_empty() {
+                return self.outcome.reply(ticket, refuse(Refusal::InconsistentProtocol));
+            }
+            if !join.member.id.is_empty() {
+                return self.outcome.reply(ticket, refuse(Refusal::UnknownMember));
+            }
+            if join.protocol_type.is_empty() || join.protocols.is_empty() {
+                return self.outcome.reply(ticket, refuse(Refusal::InconsistentProtocol));
+            }
+            self.end_consumers(&join.group);
+        }
+        let out = &mut self.outcome;
         let slot = self.slots.entry(join.group.clone()).or_insert_with(|| {
             let mut slot = Slot::new(&join.group);
-            slot.group.store_new(now, &mut self.outcome);
+            slot.make_classic(&join.group).store_new(now, out);
             slot
         });
         let ids = &mut self.ids;
         let mint = || mint(join, ids);
-        slot.group.join(ticket, join, mint, &self.options, now, &mut self.outcome);
+        let group = slot.make_classic(&join.group);
+        group.join(ticket, join, mint, &self.options, now, &mut self.outcome);
         self.rewake(&join.group);
     }
 
     /// Every group, for a list.
     pub fn list(&self) -> impl Iterator<Item = ListedGroup> {
-        self.slots.iter().map(|(group, slot)| ListedGroup {
-            group: group.clone(),
-            protocol_type: slot.group.protocol_type().unwrap_or_default().into(),
-            state: slot.group.state(),
+        self.slots.iter().map(|(group, slot)| match &slot.group {
+            Group::Classic(classic) => ListedGroup {
+                group: group.clone(),
+                protocol_type: classic.protocol_type().unwrap_or_default().into(),
+                group_type: GroupType::Classic,
+                state: classic.state().name(),
+            },
+            Group::Consumer(consumer) => ListedGroup {
+                group: group.clone(),
+                protocol_type: PROTOCOL_TYPE.into(),
+                group_type: GroupType::Consumer,
+                state: consumer.state().name(),
+            },
         })
     }
 
@@ -237,7 +371,11 @@ impl Coordinator {
         {
             let Some(slot) = self.slots.get_mut(&group) else { continue };
             slot.wake = None;
-            slot.group.on_time(&self.options, now, &mut self.outcome);
+            let known = Known { topics: &*self.topics, version: self.topics_version };
+            match &mut slot.group {
+                Group::Classic(group) => group.on_time(&self.options, now, &mut self.outcome),
+                Group::Consumer(group) => group.on_time(known, now, &mut self.outcome),
+            }
             self.rewake(&group);
         }
         if self.next_check.is_some_and(|check| check <= now.instant) {
@@ -266,7 +404,9 @@ impl Coordinator {
             *reply = (ticket, planned.instead(refusal));
         }
         for slot in self.slots.values() {
-            replies.extend(slot.group.waiting(refusal));
+            if let Group::Classic(group) = &slot.group {
+                replies.extend(group.waiting(refusal));
+            }
         }
         replies
     }

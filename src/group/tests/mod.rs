@@ -1,5 +1,7 @@
 //! Tests of a coordinator as a whole, with a host that keeps its log and holds its replies.
 
+mod consumer;
+mod consumer_model;
 mod model;
 mod offsets;
 mod rebalance;
@@ -13,6 +15,7 @@ use bytes::Bytes;
 
 use super::consumer_protocol::PROTOCOL_TYPE;
 use super::*;
+use crate::ids::TopicId;
 use crate::time::{Instant, Now, Timestamp};
 
 /// One group is enough for most.
@@ -27,12 +30,34 @@ fn options() -> GroupOptions {
         metadata_bytes_max: 4096,
         offsets_retention: Duration::from_secs(3600),
         offsets_check_interval: Duration::from_secs(600),
+        consumer: ConsumerOptions {
+            enabled: true,
+            assignors: vec![Assignor::Uniform, Assignor::Range],
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(5),
+            size_max: 100,
+        },
+    }
+}
+
+/// Topics with ids that are all the same byte.
+#[derive(Clone, Debug, Default)]
+struct TestTopics(BTreeMap<&'static str, (u8, i32)>);
+
+impl TopicView for TestTopics {
+    fn by_name(&self, name: &str) -> Option<(TopicId, i32)> {
+        self.0.get(name).map(|(id, count)| (TopicId([*id; 16]), *count))
+    }
+
+    fn each_name(&self, call: &mut dyn FnMut(&str)) {
+        self.0.keys().for_each(|name| call(name));
     }
 }
 
 /// A coordinator, its log, and its clients' replies.
 struct Host {
     options: Arc<GroupOptions>,
+    topics: TestTopics,
     coordinator: Coordinator,
     now: Now,
     log: Vec<LogEntry>,
@@ -55,6 +80,7 @@ impl Host {
         let mut host = Host {
             coordinator: Coordinator::new(options.clone(), 1),
             options,
+            topics: TestTopics::default(),
             now: Now { instant: Instant(0), timestamp: Timestamp(1_000_000) },
             log: Vec::new(),
             durable: 0,
@@ -65,6 +91,13 @@ impl Host {
         };
         host.coordinator.on_loaded(host.now);
         host
+    }
+
+    /// Topics by name, with id and number of partitions.
+    fn set_topics(&mut self, topics: &[(&'static str, u8, i32)]) {
+        let topics = topics.iter().map(|(name, id, count)| (*name, (*id, *count)));
+        self.topics = TestTopics(topics.collect());
+        self.coordinator.on_topics(Arc::new(self.topics.clone()));
     }
 
     /// Asks without making anything durable.
@@ -131,6 +164,7 @@ impl Host {
             assert_eq!(read, *entry);
             self.coordinator.apply(&read);
         }
+        self.coordinator.on_topics(Arc::new(self.topics.clone()));
         self.coordinator.on_loaded(self.now);
         self.collect();
     }
@@ -260,6 +294,7 @@ fn commit(member: &str, generation: i32, offsets: &[(&str, i32, i64)]) -> Commit
         group: GROUP.into(),
         member: MemberClaim { id: member.into(), instance: None },
         generation,
+        knows_epochs: true,
         retention_ms: None,
         topics: topics.collect(),
     }

@@ -160,7 +160,7 @@ impl World {
         let partition = *partition;
         let Some(offset) = *position else {
             let topics = Some(vec![("t".into(), vec![partition])]);
-            let fetch = FetchOffsetsRequest { group: GROUP.into(), topics };
+            let fetch = FetchOffsetsRequest { group: GROUP.into(), member: None, topics };
             let Reply::Offsets(Ok(offsets)) = self.host.call(Request::FetchOffsets(fetch)) else {
                 panic!("offsets are refused")
             };

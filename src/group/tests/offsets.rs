@@ -5,7 +5,7 @@ use super::*;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn fetch(host: &mut Host, topics: Option<Topics<i32>>) -> Vec<(String, i32, Option<i64>)> {
-    let request = FetchOffsetsRequest { group: GROUP.into(), topics };
+    let request = FetchOffsetsRequest { group: GROUP.into(), member: None, topics };
     let Reply::Offsets(Ok(offsets)) = host.call(Request::FetchOffsets(request)) else {
         panic!("offsets are refused")
     };

@@ -14,6 +14,8 @@ fn refusal_of(reply: Reply) -> Option<Refusal> {
         Reply::Offsets(offsets) => offsets.err(),
         Reply::Described(described) => described.err(),
         Reply::Deleted(deleted) => deleted.err(),
+        Reply::ConsumerHeartbeat(stands) => stands.err(),
+        Reply::ConsumersDescribed(described) => described.err(),
     }
 }
 

@@ -10,7 +10,7 @@ use super::*;
 use crate::api::work::{Acks, OffsetQuery, OffsetsItem, ProduceItem};
 use crate::batch::{BatchBuilder, Compression};
 use crate::catalog::{Catalog, StaticConfigs, TopicCreation};
-use crate::group::GroupOptions;
+use crate::group::{Assignor, ConsumerOptions, GroupOptions};
 use crate::ids::NodeId;
 use crate::limits::INSPECTION_QUEUE_BYTES_MAX;
 use crate::stdx::few::Few;
@@ -84,6 +84,13 @@ impl Bench {
                 metadata_bytes_max: 4_096,
                 offsets_retention: Duration::from_secs(604_800),
                 offsets_check_interval: Duration::from_secs(600),
+                consumer: ConsumerOptions {
+                    enabled: true,
+                    assignors: vec![Assignor::Uniform, Assignor::Range],
+                    session_timeout: Duration::from_secs(45),
+                    heartbeat_interval: Duration::from_secs(5),
+                    size_max: 1_000,
+                },
             }),
             seed: 1,
         };

@@ -2,7 +2,7 @@
 
 import importlib
 
-MODULES = ["admission", "topics", "configs", "produce", "idempotence", "fetch", "offsets", "groups", "group_offsets"]
+MODULES = ["admission", "topics", "configs", "produce", "idempotence", "fetch", "offsets", "groups", "group_offsets", "consumer_groups"]
 
 
 def all_cases():

@@ -1,6 +1,8 @@
 //! Loading a coordinator: its whole log, piece by piece in the background, so that neither the disk
 //! nor the shard is kept from other work.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::api::work::PartitionRefusal;
@@ -15,6 +17,7 @@ use crate::time::{Instant, Now};
 
 use super::super::rebuild::Waiter;
 use super::super::{Job, Owner};
+use super::topics::View;
 use super::{Groups, State};
 
 /// How much is read and applied in one step, in bytes.
@@ -195,6 +198,7 @@ impl Owner {
         let Some(mut load) = self.groups.load.take() else { return };
         let Some(partition) = self.partitions.get(&load.at) else { return };
         let topics = &self.groups.topics;
+        load.coordinator.on_topics(Arc::new(View(topics.clone())));
         load.coordinator.on_loaded(now);
         load.coordinator.forget_topics_gone(&|topic| topics.get(topic).is_some());
         if load.entries > 0 {

@@ -13,6 +13,7 @@
 //! - Every question is answered once.
 
 mod load;
+mod topics;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -138,7 +139,7 @@ impl Owner {
             self.groups.touched.remove(&at);
             self.groups.queue.retain(|queued| *queued != at);
         }
-        self.forget_topics_gone(image);
+        self.follow_topics(image);
         let Some(topic) = image.topic(GROUP_METADATA_TOPIC) else { return };
         for index in 0..topic.partitions.len() {
             let partition = PartitionId(i32::try_from(index).unwrap_or(i32::MAX));
@@ -159,16 +160,18 @@ impl Owner {
         }
     }
 
-    /// What groups have committed of a topic goes with the topic.
-    fn forget_topics_gone(&mut self, image: &Image) {
+    /// Coordinators are told of the topics. What groups have committed of one goes with it.
+    fn follow_topics(&mut self, image: &Image) {
         let before = std::mem::replace(&mut self.groups.topics, image.topics.clone());
-        if Arc::ptr_eq(&before, &image.topics)
-            || before.iter().all(|topic| image.topic_by_id(topic.id).is_some())
-        {
+        if Arc::ptr_eq(&before, &image.topics) {
             return;
         }
+        let gone = before.iter().any(|topic| image.topic_by_id(topic.id).is_none());
+        let view = Arc::new(topics::View(image.topics.clone()));
         for (at, hosted) in &mut self.groups.hosted {
-            if let State::Active(coordinator) = &mut hosted.state {
+            let State::Active(coordinator) = &mut hosted.state else { continue };
+            coordinator.on_topics(view.clone());
+            if gone {
                 coordinator.forget_topics_gone(&|topic| image.topic(topic).is_some());
                 self.groups.touched.insert(*at);
             }
