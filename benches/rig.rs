@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use ringmain::batch::BatchBuilder;
 use ringmain::catalog::{Catalog, StaticConfigs, TopicConfig, TopicCreation};
-use ringmain::group::GroupOptions;
+use ringmain::group::{Assignor, ConsumerOptions, GroupOptions};
 use ringmain::ids::{
     ConnectionId, Incarnation, NodeId, Offset, PartitionId, ProducerEpoch, ProducerId, Sequence,
     ShardId, TopicId, TopicPartition,
@@ -274,6 +274,13 @@ fn options() -> ShardOptions {
                 metadata_bytes_max: 4_096,
                 offsets_retention: Duration::from_secs(604_800),
                 offsets_check_interval: Duration::from_secs(600),
+                consumer: ConsumerOptions {
+                    enabled: true,
+                    assignors: vec![Assignor::Uniform, Assignor::Range],
+                    session_timeout: Duration::from_secs(45),
+                    heartbeat_interval: Duration::from_secs(5),
+                    size_max: 1_000,
+                },
             }),
             seed: 1,
         },
