@@ -450,15 +450,30 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
         let journal = JournalFile { incarnation, path };
         let path = &journal.path;
         let mut block = vec![0; JOURNAL_BLOCK_BYTES];
-        let length = read_at_most(&journal.open()?, &mut block, 0)
-            .map_err(broken(format_args!("reading {}", path.display())))?;
+        let file = journal.open()?;
+        let reading = || broken(format!("reading {}", path.display()));
+        let length = read_at_most(&file, &mut block, 0).map_err(reading())?;
         if length < block.len() {
             // Files get their full length before anything is written to them: a crash or a full
             // device cut the making of this one short, and it never held a group.
             info!(file = %path.display(), "a journal file that was never finished");
             continue;
         }
-        headers.push(FileHeader::parse(&block));
+        let header = FileHeader::parse(&block);
+        if let Ok(header) = &header
+            && let Some(length) = cut_to(&file, header).map_err(reading())?
+        {
+            let what = format!(
+                "{} was made with {} bytes and has {length}: what was acknowledged may be missing",
+                path.display(),
+                header.file_bytes
+            );
+            if header.lane == Lane::Flushed {
+                return Err(corrupt(what));
+            }
+            warn!("{what}; it was acknowledged without a flush");
+        }
+        headers.push(header);
         files.push(journal);
     }
     let plan = journal::plan(headers.into_iter().enumerate());
@@ -528,6 +543,19 @@ fn replay(data: &DataDirectory, recovery: &mut Recovery) -> Result<(), StartErro
     }
     data.write_journal_ends(&ends.encode())
         .map_err(broken("writing down how far the journals were read"))
+}
+
+/// The length of a journal file that is shorter than it was made, if groups were written to it. They
+/// only are once the full length is on stable storage, so something has cut it since; the groups that
+/// are gone could otherwise pass for ones that were never written.
+fn cut_to(file: &File, header: &FileHeader) -> io::Result<Option<u64>> {
+    let length = file.metadata()?.len();
+    if length >= header.file_bytes {
+        return Ok(None);
+    }
+    let mut first = vec![0; JOURNAL_BLOCK_BYTES];
+    let count = read_at_most(file, &mut first, JOURNAL_BLOCK_BYTES as u64)?;
+    Ok(first.iter().take(count).any(|byte| *byte != 0).then_some(length))
 }
 
 /// How far each earlier start has read the journals before it.
@@ -821,5 +849,23 @@ mod tests {
         file.write_all_at(&content[..3 * JOURNAL_BLOCK_BYTES], 0).unwrap();
         assert_eq!(sys::next_written(&file, FILE_BYTES - 1).unwrap(), None);
         assert_eq!(limits(&start(scratch.path()).unwrap()), [2]);
+    }
+
+    #[test]
+    fn a_journal_file_that_something_has_cut_is_refused() {
+        let scratch = Scratch::new();
+        let (content, last) = journal_file(Incarnation(1), 3);
+        let path = write_journal(&start(scratch.path()).unwrap(), &content);
+        let file = OpenOptions::new().write(true).open(&path).unwrap();
+        for length in [FILE_BYTES - 1, last + 1, JOURNAL_BLOCK_BYTES as u64 + 100] {
+            file.set_len(length).unwrap();
+            let error = start(scratch.path()).unwrap_err();
+            assert_eq!(error.status, ExitStatus::Corrupt);
+            assert!(error.reason.contains(&format!("has {length}:")), "{error}");
+        }
+        // Its making was cut short; no group was ever written to it.
+        file.set_len(JOURNAL_BLOCK_BYTES as u64).unwrap();
+        file.set_len(FILE_BYTES / 2).unwrap();
+        assert!(start(scratch.path()).is_ok());
     }
 }
