@@ -12,7 +12,7 @@ use crate::limits::GROUP_ENTRY_BYTES_MAX;
 use crate::time::Now;
 
 use super::entry::{
-    ConsumerEntry, Current, GroupEpoch, MemberState, MemberValue, Owned, Partitions,
+    ConsumerEntry, Current, MemberState, MemberValue, Owned, Partitions, TargetEpoch,
 };
 use super::reconcile::Step;
 use super::{AWAY, ConsumerOptions, Group};
@@ -79,8 +79,9 @@ impl Group {
             return Err(Refusal::StateTooLarge);
         }
         // From here on nothing is refused.
+        let first = out.entries.len();
         if let Arrival::Back(old) = &arrival {
-            self.take_over(old, &id, &value, out);
+            self.take_over(old, &id, &value, now, out);
         } else if before.as_ref() != Some(&value) {
             if before.is_none() {
                 let instance = value.instance.as_deref();
@@ -104,11 +105,10 @@ impl Group {
             self.seen = Some(known.version);
             let topics_hash = self.hash_of_topics(known.topics);
             if resubscribed || matches_others || topics_hash != self.topics_hash {
-                let epoch = self.next_epoch();
-                self.record(ConsumerEntry::Group(Some(GroupEpoch { epoch, topics_hash })), out);
+                self.begin_epoch(topics_hash, first, out);
             }
         }
-        if self.target_epoch < self.epoch {
+        if self.target_epoch != self.epoch {
             self.make_target(options, known.topics, now, out);
         }
         let was = self.currents.get(&id).cloned();
@@ -135,13 +135,21 @@ impl Group {
         match holder {
             Some(holder) if **holder == *id => Ok(Arrival::Known),
             Some(_) if !joins => Err(Refusal::FencedInstance),
-            Some(holder) if self.epoch_of(holder) == AWAY => Ok(Arrival::Back(holder.clone())),
+            Some(holder) if self.is_away(holder) && !self.members.contains_key(id) => {
+                Ok(Arrival::Back(holder.clone()))
+            }
             Some(_) => Err(Refusal::UnreleasedInstance),
             None if request.member.instance.is_some() && !joins => Err(Refusal::UnknownMember),
             None if self.members.contains_key(id) => Ok(Arrival::Known),
             None if joins => Ok(Arrival::New),
             None => Err(Refusal::UnknownMember),
         }
+    }
+
+    /// A member that has nothing, not even nothing at all, was about to join or to go when the
+    /// process died: whoever it was knows of no reply.
+    fn is_away(&self, id: &str) -> bool {
+        self.currents.get(id).is_none_or(|current| current.epoch == AWAY)
     }
 
     /// A member may be one epoch behind if the reply with the new one was lost, and it has nothing
@@ -165,12 +173,22 @@ impl Group {
         if lost { Ok(()) } else { Err(Refusal::FencedMemberEpoch) }
     }
 
-    /// A static member is back under another id: it has and shall have what it had and should.
-    fn take_over(&mut self, old: &str, id: &MemberId, value: &MemberValue, out: &mut Outcome) {
+    /// A static member is back under another id: it has and shall have what it had and should. The
+    /// epoch stays; but the target is none until all of this is in the log.
+    fn take_over(
+        &mut self,
+        old: &str,
+        id: &MemberId,
+        value: &MemberValue,
+        now: Now,
+        out: &mut Outcome,
+    ) {
         tracing::info!(group = &*self.id, old, new = &**id, "static member is back");
         let old = MemberId::from(old);
         let current = self.currents.get(&old).cloned().unwrap_or_default();
         let target = self.targets.get(&old).cloned();
+        let made = TargetEpoch { epoch: self.target_epoch, at: now.timestamp };
+        self.record(ConsumerEntry::TargetEpoch(None), out);
         self.forget_member(&old, out);
         self.record(ConsumerEntry::Member(id.clone(), Some(value.clone())), out);
         if target.is_some() {
@@ -178,6 +196,7 @@ impl Group {
         }
         let current = Current { epoch: 0, previous_epoch: 0, ..current };
         self.record(ConsumerEntry::Current(id.clone(), Some(current)), out);
+        self.record(ConsumerEntry::TargetEpoch(Some(made)), out);
     }
 
     fn reconcile(&self, id: &MemberId, owned: Option<&Partitions>) -> Current {

@@ -42,7 +42,7 @@ use super::{GroupId, MemberId};
 use crate::ids::TopicId;
 use crate::time::Instant;
 
-use entry::{Current, MemberState, MemberValue, Resolved};
+use entry::{Current, GroupEpoch, MemberState, MemberValue, Resolved};
 
 /// The epoch of a static member that has left for a while.
 const AWAY: i32 = -2;
@@ -157,7 +157,7 @@ impl Group {
         if self.members.is_empty() {
             return ConsumerState::Empty;
         }
-        if self.target_epoch < self.epoch {
+        if self.target_epoch != self.epoch {
             return ConsumerState::Assigning;
         }
         let is_there = |id: &MemberId| {
@@ -272,6 +272,16 @@ impl Group {
     fn record(&mut self, entry: ConsumerEntry, out: &mut Outcome) {
         self.apply(&entry);
         out.entry(LogEntry::Consumer { group: self.id.clone(), entry });
+    }
+
+    /// Begins an epoch. Its entry is planned before all others of the operation, which are those
+    /// from `first` on: whatever part of them a crash leaves in the log, the group is then ahead of
+    /// its target assignment, and the next heartbeat makes one of what there is.
+    fn begin_epoch(&mut self, topics_hash: i64, first: usize, out: &mut Outcome) {
+        let value = GroupEpoch { epoch: self.next_epoch(), topics_hash };
+        let entry = ConsumerEntry::Group(Some(value));
+        self.apply(&entry);
+        out.entries.insert(first, LogEntry::Consumer { group: self.id.clone(), entry });
     }
 
     /// The epoch after this one. Epochs of a damaged log do not stop the group.
