@@ -8,12 +8,12 @@ use crate::group::coordinator::Outcome;
 use crate::group::reply::{ConsumerHeartbeat, Refusal};
 use crate::group::request::ConsumerHeartbeatRequest;
 use crate::group::topics::TopicView;
-use crate::limits::GROUP_ENTRY_BYTES_MAX;
 use crate::time::Now;
 
 use super::entry::{
     ConsumerEntry, Current, MemberState, MemberValue, Owned, Partitions, TargetEpoch,
 };
+use super::pattern::Found;
 use super::reconcile::Step;
 use super::{AWAY, ConsumerOptions, Group};
 
@@ -58,27 +58,35 @@ impl Group {
         if !joins {
             self.check_epoch(&id, request.epoch, owned.as_ref())?;
         }
-        let before = match &arrival {
-            Arrival::Back(old) => self.members.get(old).cloned(),
-            Arrival::Known | Arrival::New => self.members.get(&id).cloned(),
+        let held_as = match &arrival {
+            Arrival::Back(old) => old,
+            Arrival::Known | Arrival::New => &id,
         };
+        let before = self.members.get(held_as).cloned();
         let value = updated(before.as_ref(), request);
-        if value.size() > GROUP_ENTRY_BYTES_MAX {
+        if before.as_ref() != Some(&value) && !self.holds(held_as, &value) {
             return Err(Refusal::StateTooLarge);
         }
-        let looked_up = match value.pattern.is_some() || !self.patterns.is_empty() {
-            true => self.look_up(value.pattern.as_deref(), known.topics, known.version, now)?,
-            false => super::pattern::LookedUp::default(),
+        let found = match &value.pattern {
+            Some(pattern) => self.look_up(held_as, pattern, known, now)?,
+            None => Found::default(),
         };
         let resubscribed = before
             .as_ref()
             .is_none_or(|before| before.topics != value.topics || before.pattern != value.pattern);
-        let matches_others = !looked_up.entries.is_empty();
-        let changes = resubscribed || matches_others || self.seen != Some(known.version);
-        if changes && !self.fits(value.topics.iter().chain(looked_up.topics()), known.topics) {
+        let known_as = value.pattern.as_ref().and_then(|pattern| self.patterns.get(pattern));
+        let adds_pattern = value.pattern.is_some() && known_as.is_none();
+        // Whoever is in the group already stays in it, whatever becomes of its topics.
+        let stands_for = found.resolved.as_ref().or(known_as);
+        if (resubscribed || adds_pattern)
+            && !self.fits_with(held_as, &value, stands_for, known.topics)
+        {
             return Err(Refusal::StateTooLarge);
         }
+        let matches_others = found.resolved.is_some();
+        let changes = resubscribed || matches_others || self.seen != Some(known.version);
         // From here on nothing is refused.
+        let pattern = value.pattern.clone();
         let first = out.entries.len();
         if let Arrival::Back(old) = &arrival {
             self.take_over(old, &id, &value, now, out);
@@ -89,12 +97,13 @@ impl Group {
             }
             self.record(ConsumerEntry::Member(id.clone(), Some(value)), out);
         }
-        for entry in looked_up.entries {
-            self.record(entry, out);
-        }
-        if looked_up.all.is_some() {
-            self.looked_up = looked_up.all;
-            self.patterns_seen = Some(known.version);
+        if let Some(pattern) = pattern {
+            if let Some(resolved) = found.resolved {
+                self.record(ConsumerEntry::Pattern(pattern.clone(), Some(resolved)), out);
+            }
+            if let Some(looked_up) = found.looked_up {
+                self.looked_up.insert(pattern, looked_up);
+            }
         }
         if resubscribed {
             for pattern in self.unused_patterns() {

@@ -1,7 +1,7 @@
 //! Consumer groups (KIP-848): what members are told, and what is refused.
 
 use super::*;
-use crate::limits::GROUP_ENTRY_BYTES_MAX;
+use crate::limits::{GROUP_ENTRY_BYTES_MAX, GROUP_PATTERNS_MAX};
 
 const T: TopicId = TopicId([1; 16]);
 const U: TopicId = TopicId([2; 16]);
@@ -562,4 +562,59 @@ fn a_static_member_takes_no_other_members_id() {
     assert_eq!(taken, Err(Refusal::UnreleasedInstance));
     assert_eq!(host.beat(beat("b", 2)), Ok((2, None)), "it has what it had");
     assert_eq!(host.consumers().unwrap().members.len(), 2);
+}
+
+/// What members say of themselves is bounded for all of them together.
+#[test]
+fn members_together_fit_a_record() {
+    let mut host = host();
+    let long = "x".repeat(GROUP_ENTRY_BYTES_MAX / 4);
+    let talkative =
+        |id: &str| ConsumerHeartbeatRequest { rack: Some((*long).into()), ..first(id, &["t"]) };
+    for id in ["a", "b", "c"] {
+        host.beat(talkative(id)).unwrap();
+    }
+    assert_eq!(host.beat(talkative("d")), Err(Refusal::StateTooLarge));
+    host.beat(first("d", &["t"])).unwrap();
+    host.beat(beat("c", -1)).unwrap();
+    host.beat(talkative("e")).unwrap();
+}
+
+#[test]
+fn who_is_in_stays_in_when_topics_grow_too_large() {
+    let mut host = Host::alone();
+    host.set_topics(&[("t", 1, 500_000), ("u", 2, 2)]);
+    let four = [(T, [0, 1, 2, 3].as_slice())];
+    assert_eq!(host.beat(owning("a", 1, &four)), Ok((2, None)), "its target stays as it is");
+    assert_eq!(host.beat(first("b", &["u"])), Err(Refusal::StateTooLarge));
+    let less = ConsumerHeartbeatRequest { topics: Some(vec!["u".into()]), ..beat("a", 2) };
+    assert_eq!(host.beat(less), Ok((2, Some(vec![]))), "it may read less");
+    assert_eq!(host.beat(owning("a", 2, &[])), Ok((3, Some(vec![(U, vec![0, 1])]))));
+}
+
+#[test]
+fn patterns_are_counted() {
+    let mut options = options();
+    options.consumer.size_max = 1000;
+    let mut host = Host::with(options);
+    host.set_topics(&[("t", 1, 1)]);
+    for number in 0..GROUP_PATTERNS_MAX {
+        host.beat(by_pattern(&format!("m{number}"), &format!("p{number}"))).unwrap();
+    }
+    assert_eq!(host.beat(by_pattern("x", "new")), Err(Refusal::TooManyPatterns));
+    host.beat(by_pattern("x", "p7")).unwrap();
+    host.beat(by_pattern("m3", "new")).unwrap();
+}
+
+/// A pattern that stands for too many topics to be written down keeps those that it had.
+#[test]
+fn a_pattern_that_grows_too_large_stays_as_it_is() {
+    let mut host = host();
+    let both = vec![(T, vec![0, 1, 2, 3]), (U, vec![0, 1])];
+    assert_eq!(host.beat(by_pattern("a", ".*")), Ok((1, Some(both))));
+    let name: &'static str = "x".repeat(GROUP_ENTRY_BYTES_MAX).leak();
+    host.set_topics(&[("t", 1, 4), ("u", 2, 2), (name, 3, 1)]);
+    host.pass(Duration::from_secs(10));
+    assert_eq!(host.beat(beat("a", 1)), Ok((1, None)));
+    assert_eq!(host.beat(by_pattern("b", ".+")), Err(Refusal::StateTooLarge));
 }
