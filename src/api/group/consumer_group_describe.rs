@@ -144,3 +144,46 @@ fn assignment<'a>(partitions: &Partitions, context: &Context<'a>) -> Assignment<
     });
     Assignment { topic_partitions: topics.collect() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::admin::scene::Scene;
+    use crate::api::reply::Piece;
+    use crate::wire::api_key::ApiKey;
+    use crate::wire::primitive::Writer;
+
+    /// Nobody coordinates groups here; each that is asked for is answered with that.
+    fn told(groups: &[&str]) -> Vec<(String, i16)> {
+        let request = ConsumerGroupDescribeRequest {
+            group_ids: groups.to_vec().into(),
+            ..Default::default()
+        };
+        let mut body = bytes::BytesMut::new();
+        request.encode(&mut Writer::new(&mut body), 1);
+        let asked = Asked { key: ApiKey::ConsumerGroupDescribe, version: 1, correlation_id: 7 };
+        let scene = Scene::new(&[]);
+        let next = begin(asked, &body, &scene.context()).unwrap();
+        let Next::Reply(reply) = next else { panic!("not a reply: {next:?}") };
+        let mut frame = Vec::new();
+        for piece in &reply.pieces {
+            let Piece::Bytes(bytes) = piece else { panic!("a file in a description") };
+            frame.extend_from_slice(bytes);
+        }
+        // Behind the length, the correlation id and no tagged fields.
+        let response = ConsumerGroupDescribeResponse::decode_from(&frame[9..], 1).unwrap();
+        response.groups.iter().map(|group| (group.group_id.into(), group.error_code)).collect()
+    }
+
+    #[test]
+    fn each_group_is_told_once_and_none_without_a_name() {
+        let nobody = ErrorCode::NOT_COORDINATOR.code();
+        let nameless = (String::new(), ErrorCode::INVALID_GROUP_ID.code());
+        assert_eq!(told(&[]), []);
+        assert_eq!(told(&[""]).len(), 1, "there is nobody to ask");
+        assert_eq!(
+            told(&["b", "", "a", "b", "", "b"]),
+            [("b".into(), nobody), nameless, ("a".into(), nobody)]
+        );
+    }
+}

@@ -288,7 +288,7 @@ mod tests {
         ] {
             let members = [member(0, &[1], both), member(1, others, both), member(2, &[1], both)];
             let assigned = assign(assignor, &members, &counts);
-            let mut all: Vec<_> = assigned.iter().flat_map(|one| told(one)).collect();
+            let mut all: Vec<_> = assigned.iter().flat_map(told).collect();
             all.retain(|(topic, _)| *topic == 1);
             let mut all: Vec<_> = all.into_iter().flat_map(|(_, partitions)| partitions).collect();
             all.sort_unstable();
