@@ -92,8 +92,10 @@ pub const GROUP_ENTRY_BYTES_MAX: usize = 1024 * 1024;
 pub const GROUP_ASSIGNMENT_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Longest pattern that a member of a consumer group subscribes to, in bytes.
 pub const PATTERN_BYTES_MAX: usize = 4 * 1024;
-/// Largest program that a pattern may become, in bytes.
-pub const PATTERN_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
+/// Largest program that a pattern may become, in bytes: its size bounds the time that matching takes.
+pub const PATTERN_PROGRAM_BYTES_MAX: usize = 16 * 1024;
+/// Patterns that the members of one consumer group may subscribe by.
+pub const GROUP_PATTERNS_MAX: usize = 100;
 /// Fetch sessions kept per shard (`max.incremental.fetch.session.cache.slots`, Kafka's default).
 pub const FETCH_SESSIONS_MAX: usize = 1000;
 /// Partitions that all fetch sessions of a shard remember together, some 300 bytes each. Beyond it

@@ -58,6 +58,8 @@ pub enum Refusal {
     UnsupportedAssignor,
     /// It is no regular expression, or one that costs too much.
     InvalidPattern,
+    /// The members subscribe by as many patterns as a group may have.
+    TooManyPatterns,
 }
 
 /// The answer to a [`Request`](super::Request).

@@ -3,7 +3,7 @@
 //! - 1: by which protocol each member takes part (KIP-1099).
 
 use super::describe_groups::{OPERATIONS_OF_GROUPS, OPERATIONS_UNKNOWN};
-use super::{Group, ask_all, group_error};
+use super::{Group, ask_all, distinct, group_error};
 use crate::api::reply::Reply;
 use crate::api::{Asked, Context, Next};
 use crate::group::{self, DescribedConsumerGroup, Partitions, Refusal, Request};
@@ -18,7 +18,7 @@ use crate::wire::primitive::DecodeError;
 /// How the reply names members of the consumer protocol.
 const BY_CONSUMER_PROTOCOL: i8 = 1;
 
-/// What a group is; `None` until its coordinator has answered.
+/// What a group is; `None` until its coordinator has answered, and if it has no name.
 type Outcome = Option<Result<DescribedConsumerGroup, Refusal>>;
 
 /// Groups being described.
@@ -35,11 +35,13 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     let request = ConsumerGroupDescribeRequest::decode_from(body, asked.version)?;
     let mut groups: Vec<(Box<str>, Outcome)> = Vec::new();
     let mut requests = Vec::new();
-    for (index, group) in (0..).zip(request.group_ids.iter()) {
+    for (index, group) in (0..).zip(distinct(request.group_ids.iter())) {
         groups.push((group.into(), None));
-        requests.push((index, Request::DescribeConsumers(group.into())));
+        if !group.is_empty() {
+            requests.push((index, Request::DescribeConsumers(group.into())));
+        }
     }
-    let missing = groups.len();
+    let missing = requests.len();
     let authorized_operations = match request.include_authorized_operations {
         true => OPERATIONS_OF_GROUPS,
         false => OPERATIONS_UNKNOWN,
@@ -84,6 +86,10 @@ impl ConsumerGroupDescribe {
                     error_code: group_error(*refusal).code(),
                     error_message: message.as_deref(),
                     group_id,
+                    ..Default::default()
+                },
+                None if group_id.is_empty() => DescribedGroup {
+                    error_code: ErrorCode::INVALID_GROUP_ID.code(),
                     ..Default::default()
                 },
                 None => panic!("the reply is made when nothing is missing"),
@@ -137,4 +143,47 @@ fn assignment<'a>(partitions: &Partitions, context: &Context<'a>) -> Assignment<
         Some(TopicPartitions { topic_id: id.0, topic_name: &topic.name, partitions })
     });
     Assignment { topic_partitions: topics.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::admin::scene::Scene;
+    use crate::api::reply::Piece;
+    use crate::wire::api_key::ApiKey;
+    use crate::wire::primitive::Writer;
+
+    /// Nobody coordinates groups here; each that is asked for is answered with that.
+    fn told(groups: &[&str]) -> Vec<(String, i16)> {
+        let request = ConsumerGroupDescribeRequest {
+            group_ids: groups.to_vec().into(),
+            ..Default::default()
+        };
+        let mut body = bytes::BytesMut::new();
+        request.encode(&mut Writer::new(&mut body), 1);
+        let asked = Asked { key: ApiKey::ConsumerGroupDescribe, version: 1, correlation_id: 7 };
+        let scene = Scene::new(&[]);
+        let next = begin(asked, &body, &scene.context()).unwrap();
+        let Next::Reply(reply) = next else { panic!("not a reply: {next:?}") };
+        let mut frame = Vec::new();
+        for piece in &reply.pieces {
+            let Piece::Bytes(bytes) = piece else { panic!("a file in a description") };
+            frame.extend_from_slice(bytes);
+        }
+        // Behind the length, the correlation id and no tagged fields.
+        let response = ConsumerGroupDescribeResponse::decode_from(&frame[9..], 1).unwrap();
+        response.groups.iter().map(|group| (group.group_id.into(), group.error_code)).collect()
+    }
+
+    #[test]
+    fn each_group_is_told_once_and_none_without_a_name() {
+        let nobody = ErrorCode::NOT_COORDINATOR.code();
+        let nameless = (String::new(), ErrorCode::INVALID_GROUP_ID.code());
+        assert_eq!(told(&[]), []);
+        assert_eq!(told(&[""]).len(), 1, "there is nobody to ask");
+        assert_eq!(
+            told(&["b", "", "a", "b", "", "b"]),
+            [("b".into(), nobody), nameless, ("a".into(), nobody)]
+        );
+    }
 }

@@ -17,6 +17,9 @@ use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
 
+/// The longest id that the key of a record in the group's log holds, in bytes.
+const ID_BYTES_MAX: usize = i16::MAX as usize;
+
 /// Begins a request.
 pub(super) fn begin(
     asked: Asked,
@@ -50,12 +53,18 @@ pub(super) fn begin(
 /// What is wrong with a request by itself.
 fn wrong(request: &wire::ConsumerGroupHeartbeatRequest<'_>, version: i16) -> Option<&'static str> {
     let epoch = request.member_epoch;
-    let needs_id = version >= 1 || epoch > 0 || epoch == -1;
+    let needs_id = version >= 1 || epoch != 0;
     if needs_id && request.member_id.is_empty() {
         return Some("MemberId can't be empty.");
     }
     if request.group_id.is_empty() {
         return Some("GroupId can't be empty.");
+    }
+    if request.group_id.len() > ID_BYTES_MAX {
+        return Some("GroupId is too long.");
+    }
+    if request.member_id.len() > ID_BYTES_MAX {
+        return Some("MemberId is too long.");
     }
     if request.instance_id == Some("") {
         return Some("InstanceId can't be empty.");
@@ -137,7 +146,12 @@ fn reason(refusal: Refusal) -> &'static str {
         Refusal::InvalidPattern => {
             "SubscribedTopicRegex is not a regular expression in the syntax of RE2, or too large."
         }
-        Refusal::StateTooLarge => "The group reads more than fits into a record.",
+        Refusal::TooManyPatterns => {
+            "The members of the group subscribe by as many patterns as a group may have."
+        }
+        Refusal::StateTooLarge => {
+            "The group reads, or its members say of themselves, more than fits into a record."
+        }
         _ => "The coordinator is not available.",
     }
 }
@@ -162,10 +176,18 @@ mod tests {
     fn what_cannot_be_meant_is_refused() {
         let owned = TopicPartitions { topic_id: [1; 16], partitions: vec![0].into() };
         let later = || Of { member_epoch: 3, ..join() };
+        let long = "x".repeat(ID_BYTES_MAX + 1);
         for (request, version, word) in [
             (Of { member_id: "", ..join() }, 1, "MemberId"),
             (Of { member_id: "", ..later() }, 0, "MemberId"),
             (Of { member_id: "", member_epoch: -1, ..join() }, 0, "MemberId"),
+            (
+                Of { member_id: "", member_epoch: -2, instance_id: Some("i"), ..join() },
+                0,
+                "MemberId",
+            ),
+            (Of { member_id: &long, ..join() }, 1, "MemberId"),
+            (Of { group_id: &long, ..join() }, 1, "GroupId"),
             (Of { group_id: "", ..join() }, 1, "GroupId"),
             (Of { instance_id: Some(""), ..join() }, 1, "InstanceId"),
             (Of { rack_id: Some(""), ..join() }, 1, "RackId"),
@@ -183,12 +205,14 @@ mod tests {
 
     #[test]
     fn what_can_be_meant_is_asked() {
+        let long = "x".repeat(ID_BYTES_MAX);
         let by_pattern =
             Of { subscribed_topic_names: None, subscribed_topic_regex: Some("a.*"), ..join() };
         let bare = Of { group_id: "g", member_id: "m", member_epoch: 3, ..Default::default() };
         for (request, version) in [
             (join(), 1),
             (Of { member_id: "", ..join() }, 0),
+            (Of { group_id: &long, member_id: &long, ..join() }, 1),
             (by_pattern, 1),
             (bare.clone(), 1),
             (Of { member_epoch: -1, ..bare.clone() }, 1),

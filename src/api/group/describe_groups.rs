@@ -4,7 +4,7 @@
 //!   (KIP-345). 5: flexible. 6: GROUP_ID_NOT_FOUND (KIP-1043); before, a group that does not exist is
 //!   shown as dead.
 
-use super::{Group, ask_all, group_error};
+use super::{Group, ask_all, distinct, group_error};
 use crate::api::reply::Reply;
 use crate::api::{Asked, Context, Next};
 use crate::group::{self, Refusal, Request};
@@ -35,8 +35,9 @@ pub struct DescribeGroups {
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
     let request = DescribeGroupsRequest::decode_from(body, asked.version)?;
-    let groups: Vec<_> = request.groups.iter().map(|group| (group.into(), None)).collect();
-    let each = request.groups.iter().map(|group| Request::Describe(group.into()));
+    let named = distinct(request.groups.iter());
+    let groups: Vec<_> = named.iter().map(|group| ((*group).into(), None)).collect();
+    let each = named.iter().map(|group| Request::Describe((*group).into()));
     let requests: Vec<_> = (0..).zip(each).collect();
     let missing = groups.len();
     let authorized_operations = match request.include_authorized_operations {

@@ -20,7 +20,7 @@ mod offset_delete;
 mod offset_fetch;
 mod sync_group;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::asked::Asked;
@@ -214,6 +214,13 @@ fn claim(id: &str, instance: Option<&str>) -> MemberClaim {
     MemberClaim { id: id.into(), instance: instance.map(Into::into) }
 }
 
+/// The groups that a request names, each once: to describe a group again for every time that it is
+/// named would let a small request make a reply of any size.
+fn distinct<'a>(named: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeSet::new();
+    named.filter(|group| seen.insert(*group)).collect()
+}
+
 /// The error code of a request that a coordinator refuses.
 fn group_error(refusal: Refusal) -> ErrorCode {
     match refusal {
@@ -241,6 +248,7 @@ fn group_error(refusal: Refusal) -> ErrorCode {
         Refusal::UnreleasedInstance => ErrorCode::UNRELEASED_INSTANCE_ID,
         Refusal::UnsupportedAssignor => ErrorCode::UNSUPPORTED_ASSIGNOR,
         Refusal::InvalidPattern => ErrorCode::INVALID_REGULAR_EXPRESSION,
+        Refusal::TooManyPatterns => ErrorCode::GROUP_MAX_SIZE_REACHED,
     }
 }
 
@@ -251,6 +259,11 @@ fn error_code<T>(result: &Result<T, Refusal>) -> i16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_group_named_twice_counts_once() {
+        assert_eq!(distinct(["b", "a", "b", "", "a", ""].into_iter()), ["b", "a", ""]);
+    }
 
     #[test]
     fn addresses_look_as_on_a_jvm() {

@@ -43,7 +43,8 @@ pub(super) struct Subscriber {
     pub id: MemberId,
     /// Topics that exist.
     pub topics: BTreeSet<TopicId>,
-    /// What it was assigned before. No other member was assigned any of it.
+    /// What it was assigned before. After a crash in the middle of an assignment, others may have
+    /// been assigned some of it too; the first one keeps it.
     pub had: Partitions,
 }
 
@@ -91,7 +92,8 @@ fn range(members: &[Subscriber], counts: &BTreeMap<TopicId, i32>) -> Vec<Partiti
         // Those who may get more, with how much they lack of the least.
         let mut lacking = Vec::new();
         for &index in &readers {
-            let had: Vec<i32> = kept(&members[index].had, topic, count).collect();
+            let had = kept(&members[index].had, topic, count);
+            let had: Vec<i32> = had.filter(|partition| free.contains(partition)).collect();
             let more = had.len() > least && extra > 0;
             let keeps = had.len().min(least + usize::from(more));
             for partition in &had[..keeps] {
@@ -134,7 +136,8 @@ fn uniform(members: &[Subscriber], counts: &BTreeMap<TopicId, i32>) -> Vec<Parti
             let count = counts.get(&topic).copied().unwrap_or(0);
             kept(&member.had, topic, count).map(move |partition| (topic, partition))
         };
-        let had: Vec<_> = first.topics.iter().copied().flat_map(had).collect();
+        let had = first.topics.iter().copied().flat_map(had);
+        let had: Vec<_> = had.filter(|partition| free.contains(partition)).collect();
         let more = had.len() > least && extra > 0;
         extra -= usize::from(more);
         let keeps = had.len().min(least + usize::from(more));
@@ -170,7 +173,7 @@ fn balanced(members: &[Subscriber], counts: &BTreeMap<TopicId, i32>) -> Vec<Part
         let mut of_topic = vec![None; usize::try_from(count).unwrap_or(0)];
         for &index in readers {
             for partition in kept(&members[index].had, *topic, count) {
-                if let Some(owner) = of_topic.get_mut(partition as usize) {
+                if let Some(owner @ None) = of_topic.get_mut(partition as usize) {
                     *owner = Some(index);
                     loads[index] += 1;
                 }
@@ -271,6 +274,28 @@ mod tests {
         let assigned = assign(Assignor::Range, &members, &counts(&[(1, 5)]));
         assert_eq!(told(&assigned[0]), [(1, vec![2, 3, 4])]);
         assert_eq!(told(&assigned[1]), [(1, vec![0, 1])]);
+    }
+
+    /// As a crash in the middle of an assignment leaves them.
+    #[test]
+    fn what_two_had_is_kept_by_one() {
+        let both: &[(u8, &[i32])] = &[(1, &[0, 1, 2, 3])];
+        let counts = counts(&[(1, 4), (2, 1)]);
+        for (assignor, others) in [
+            (Assignor::Range, [1].as_slice()),
+            (Assignor::Uniform, &[1]),
+            (Assignor::Uniform, &[1, 2]),
+        ] {
+            let members = [member(0, &[1], both), member(1, others, both), member(2, &[1], both)];
+            let assigned = assign(assignor, &members, &counts);
+            let mut all: Vec<_> = assigned.iter().flat_map(told).collect();
+            all.retain(|(topic, _)| *topic == 1);
+            let mut all: Vec<_> = all.into_iter().flat_map(|(_, partitions)| partitions).collect();
+            all.sort_unstable();
+            assert_eq!(all, [0, 1, 2, 3], "{assignor:?} {others:?}");
+            let sizes: Vec<_> = assigned.iter().map(|one| one.values().flatten().count()).collect();
+            assert!(sizes.iter().all(|size| (1..=2).contains(size)), "{assignor:?}: {sizes:?}");
+        }
     }
 
     #[test]

@@ -8,12 +8,12 @@ use crate::group::coordinator::Outcome;
 use crate::group::reply::{ConsumerHeartbeat, Refusal};
 use crate::group::request::ConsumerHeartbeatRequest;
 use crate::group::topics::TopicView;
-use crate::limits::GROUP_ENTRY_BYTES_MAX;
 use crate::time::Now;
 
 use super::entry::{
-    ConsumerEntry, Current, GroupEpoch, MemberState, MemberValue, Owned, Partitions,
+    ConsumerEntry, Current, MemberState, MemberValue, Owned, Partitions, TargetEpoch,
 };
+use super::pattern::Found;
 use super::reconcile::Step;
 use super::{AWAY, ConsumerOptions, Group};
 
@@ -58,29 +58,38 @@ impl Group {
         if !joins {
             self.check_epoch(&id, request.epoch, owned.as_ref())?;
         }
-        let before = match &arrival {
-            Arrival::Back(old) => self.members.get(old).cloned(),
-            Arrival::Known | Arrival::New => self.members.get(&id).cloned(),
+        let held_as = match &arrival {
+            Arrival::Back(old) => old,
+            Arrival::Known | Arrival::New => &id,
         };
+        let before = self.members.get(held_as).cloned();
         let value = updated(before.as_ref(), request);
-        if value.size() > GROUP_ENTRY_BYTES_MAX {
+        if before.as_ref() != Some(&value) && !self.holds(held_as, &value) {
             return Err(Refusal::StateTooLarge);
         }
-        let looked_up = match value.pattern.is_some() || !self.patterns.is_empty() {
-            true => self.look_up(value.pattern.as_deref(), known.topics, known.version, now)?,
-            false => super::pattern::LookedUp::default(),
+        let found = match &value.pattern {
+            Some(pattern) => self.look_up(held_as, pattern, known, now)?,
+            None => Found::default(),
         };
         let resubscribed = before
             .as_ref()
             .is_none_or(|before| before.topics != value.topics || before.pattern != value.pattern);
-        let matches_others = !looked_up.entries.is_empty();
-        let changes = resubscribed || matches_others || self.seen != Some(known.version);
-        if changes && !self.fits(value.topics.iter().chain(looked_up.topics()), known.topics) {
+        let known_as = value.pattern.as_ref().and_then(|pattern| self.patterns.get(pattern));
+        let adds_pattern = value.pattern.is_some() && known_as.is_none();
+        // Whoever is in the group already stays in it, whatever becomes of its topics.
+        let stands_for = found.resolved.as_ref().or(known_as);
+        if (resubscribed || adds_pattern)
+            && !self.fits_with(held_as, &value, stands_for, known.topics)
+        {
             return Err(Refusal::StateTooLarge);
         }
+        let matches_others = found.resolved.is_some();
+        let changes = resubscribed || matches_others || self.seen != Some(known.version);
         // From here on nothing is refused.
+        let pattern = value.pattern.clone();
+        let first = out.entries.len();
         if let Arrival::Back(old) = &arrival {
-            self.take_over(old, &id, &value, out);
+            self.take_over(old, &id, &value, now, out);
         } else if before.as_ref() != Some(&value) {
             if before.is_none() {
                 let instance = value.instance.as_deref();
@@ -88,12 +97,13 @@ impl Group {
             }
             self.record(ConsumerEntry::Member(id.clone(), Some(value)), out);
         }
-        for entry in looked_up.entries {
-            self.record(entry, out);
-        }
-        if looked_up.all.is_some() {
-            self.looked_up = looked_up.all;
-            self.patterns_seen = Some(known.version);
+        if let Some(pattern) = pattern {
+            if let Some(resolved) = found.resolved {
+                self.record(ConsumerEntry::Pattern(pattern.clone(), Some(resolved)), out);
+            }
+            if let Some(looked_up) = found.looked_up {
+                self.looked_up.insert(pattern, looked_up);
+            }
         }
         if resubscribed {
             for pattern in self.unused_patterns() {
@@ -104,11 +114,10 @@ impl Group {
             self.seen = Some(known.version);
             let topics_hash = self.hash_of_topics(known.topics);
             if resubscribed || matches_others || topics_hash != self.topics_hash {
-                let epoch = self.next_epoch();
-                self.record(ConsumerEntry::Group(Some(GroupEpoch { epoch, topics_hash })), out);
+                self.begin_epoch(topics_hash, first, out);
             }
         }
-        if self.target_epoch < self.epoch {
+        if self.target_epoch != self.epoch {
             self.make_target(options, known.topics, now, out);
         }
         let was = self.currents.get(&id).cloned();
@@ -135,13 +144,21 @@ impl Group {
         match holder {
             Some(holder) if **holder == *id => Ok(Arrival::Known),
             Some(_) if !joins => Err(Refusal::FencedInstance),
-            Some(holder) if self.epoch_of(holder) == AWAY => Ok(Arrival::Back(holder.clone())),
+            Some(holder) if self.is_away(holder) && !self.members.contains_key(id) => {
+                Ok(Arrival::Back(holder.clone()))
+            }
             Some(_) => Err(Refusal::UnreleasedInstance),
             None if request.member.instance.is_some() && !joins => Err(Refusal::UnknownMember),
             None if self.members.contains_key(id) => Ok(Arrival::Known),
             None if joins => Ok(Arrival::New),
             None => Err(Refusal::UnknownMember),
         }
+    }
+
+    /// A member that has nothing, not even nothing at all, was about to join or to go when the
+    /// process died: whoever it was knows of no reply.
+    fn is_away(&self, id: &str) -> bool {
+        self.currents.get(id).is_none_or(|current| current.epoch == AWAY)
     }
 
     /// A member may be one epoch behind if the reply with the new one was lost, and it has nothing
@@ -165,12 +182,22 @@ impl Group {
         if lost { Ok(()) } else { Err(Refusal::FencedMemberEpoch) }
     }
 
-    /// A static member is back under another id: it has and shall have what it had and should.
-    fn take_over(&mut self, old: &str, id: &MemberId, value: &MemberValue, out: &mut Outcome) {
+    /// A static member is back under another id: it has and shall have what it had and should. The
+    /// epoch stays; but the target is none until all of this is in the log.
+    fn take_over(
+        &mut self,
+        old: &str,
+        id: &MemberId,
+        value: &MemberValue,
+        now: Now,
+        out: &mut Outcome,
+    ) {
         tracing::info!(group = &*self.id, old, new = &**id, "static member is back");
         let old = MemberId::from(old);
         let current = self.currents.get(&old).cloned().unwrap_or_default();
         let target = self.targets.get(&old).cloned();
+        let made = TargetEpoch { epoch: self.target_epoch, at: now.timestamp };
+        self.record(ConsumerEntry::TargetEpoch(None), out);
         self.forget_member(&old, out);
         self.record(ConsumerEntry::Member(id.clone(), Some(value.clone())), out);
         if target.is_some() {
@@ -178,6 +205,7 @@ impl Group {
         }
         let current = Current { epoch: 0, previous_epoch: 0, ..current };
         self.record(ConsumerEntry::Current(id.clone(), Some(current)), out);
+        self.record(ConsumerEntry::TargetEpoch(Some(made)), out);
     }
 
     fn reconcile(&self, id: &MemberId, owned: Option<&Partitions>) -> Current {

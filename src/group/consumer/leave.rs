@@ -5,7 +5,7 @@ use crate::group::coordinator::Outcome;
 use crate::group::reply::Refusal;
 use crate::group::request::{LeaveRequest, MemberClaim};
 
-use super::entry::{ConsumerEntry, Current, GroupEpoch, MemberState, Owned};
+use super::entry::{ConsumerEntry, Current, MemberState, Owned};
 use super::heartbeat::Known;
 use super::{AWAY, Group};
 
@@ -68,15 +68,15 @@ impl Group {
 
     /// Takes members out, and begins an epoch without them.
     pub(super) fn remove(&mut self, gone: Vec<MemberId>, known: Known<'_>, out: &mut Outcome) {
+        let first = out.entries.len();
         for id in gone {
             self.forget_member(&id, out);
         }
         for pattern in self.unused_patterns() {
             self.record(ConsumerEntry::Pattern(pattern, None), out);
         }
-        let epoch = self.next_epoch();
         let topics_hash = self.hash_of_topics(known.topics);
-        self.record(ConsumerEntry::Group(Some(GroupEpoch { epoch, topics_hash })), out);
+        self.begin_epoch(topics_hash, first, out);
     }
 
     /// What it has is forgotten first: of a member that is half forgotten nobody waits for anything.

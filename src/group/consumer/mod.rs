@@ -42,7 +42,9 @@ use super::{GroupId, MemberId};
 use crate::ids::TopicId;
 use crate::time::Instant;
 
-use entry::{Current, MemberState, MemberValue, Resolved};
+use pattern::LookedUp;
+
+use entry::{Current, GroupEpoch, MemberState, MemberValue, Resolved};
 
 /// The epoch of a static member that has left for a while.
 const AWAY: i32 = -2;
@@ -122,9 +124,8 @@ pub(super) struct Group {
     wake: Option<Instant>,
     /// The version of the topics that `topics_hash` was last compared with.
     seen: Option<u64>,
-    /// When all patterns were last looked up, and among which version of the topics.
-    looked_up: Option<Instant>,
-    patterns_seen: Option<u64>,
+    /// When patterns were last looked up, since the start.
+    looked_up: BTreeMap<Box<str>, LookedUp>,
 }
 
 impl Group {
@@ -144,8 +145,7 @@ impl Group {
             deadlines: BTreeMap::new(),
             wake: None,
             seen: None,
-            looked_up: None,
-            patterns_seen: None,
+            looked_up: BTreeMap::new(),
         }
     }
 
@@ -157,7 +157,7 @@ impl Group {
         if self.members.is_empty() {
             return ConsumerState::Empty;
         }
-        if self.target_epoch < self.epoch {
+        if self.target_epoch != self.epoch {
             return ConsumerState::Assigning;
         }
         let is_there = |id: &MemberId| {
@@ -274,17 +274,36 @@ impl Group {
         out.entry(LogEntry::Consumer { group: self.id.clone(), entry });
     }
 
+    /// Begins an epoch. Its entry is planned before all others of the operation, which are those
+    /// from `first` on: whatever part of them a crash leaves in the log, the group is then ahead of
+    /// its target assignment, and the next heartbeat makes one of what there is.
+    fn begin_epoch(&mut self, topics_hash: i64, first: usize, out: &mut Outcome) {
+        let value = GroupEpoch { epoch: self.next_epoch(), topics_hash };
+        let entry = ConsumerEntry::Group(Some(value));
+        self.apply(&entry);
+        out.entries.insert(first, LogEntry::Consumer { group: self.id.clone(), entry });
+    }
+
     /// The epoch after this one. Epochs of a damaged log do not stop the group.
     fn next_epoch(&self) -> i32 {
         self.epoch.checked_add(1).unwrap_or(1)
     }
 
-    /// The topics that a member subscribes to, by name, whether they exist or not.
-    fn topics_of<'a>(&'a self, member: &'a MemberValue) -> impl Iterator<Item = &'a str> {
-        let pattern = member.pattern.as_ref().and_then(|pattern| self.patterns.get(pattern));
-        let matched = pattern.into_iter().flat_map(|resolved| &resolved.topics);
-        let names: BTreeSet<&str> =
-            member.topics.iter().chain(matched).map(|topic| &**topic).collect();
-        names.into_iter()
+    /// The topics that members subscribe to, by name, whether they exist or not. Many members may
+    /// have the same pattern; its topics are walked once.
+    fn topics_of<'a>(
+        &'a self,
+        members: impl Iterator<Item = &'a MemberValue>,
+    ) -> BTreeSet<&'a str> {
+        let mut names = BTreeSet::new();
+        let mut patterns = BTreeSet::new();
+        for member in members {
+            names.extend(member.topics.iter().map(|topic| &**topic));
+            patterns.extend(member.pattern.as_deref());
+        }
+        for resolved in patterns.into_iter().filter_map(|pattern| self.patterns.get(pattern)) {
+            names.extend(resolved.topics.iter().map(|topic| &**topic));
+        }
+        names
     }
 }

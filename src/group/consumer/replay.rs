@@ -47,6 +47,7 @@ impl Group {
             }
             ConsumerEntry::Pattern(pattern, None) => {
                 self.patterns.remove(pattern);
+                self.looked_up.remove(pattern);
             }
         }
     }

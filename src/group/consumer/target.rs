@@ -8,18 +8,17 @@ use siphasher::sip::SipHasher13;
 use crate::group::coordinator::Outcome;
 use crate::group::topics::TopicView;
 use crate::ids::TopicId;
-use crate::limits::GROUP_ASSIGNMENT_BYTES_MAX;
+use crate::limits::{GROUP_ASSIGNMENT_BYTES_MAX, GROUP_ENTRY_BYTES_MAX};
 use crate::time::Now;
 
 use super::assignor::{Assignor, Subscriber, assign};
-use super::entry::{ConsumerEntry, TargetEpoch};
+use super::entry::{ConsumerEntry, MemberValue, Resolved, TargetEpoch};
 use super::{ConsumerOptions, Group};
 
 impl Group {
     /// Of all topics that members subscribe to and that exist, by what an assignment depends on.
     pub(super) fn hash_of_topics(&self, topics: &dyn TopicView) -> i64 {
-        let names: BTreeSet<&str> =
-            self.members.values().flat_map(|member| self.topics_of(member)).collect();
+        let names = self.topics_of(self.members.values());
         let mut hasher = SipHasher13::new();
         let mut any = false;
         for name in names {
@@ -31,21 +30,26 @@ impl Group {
         if any { hasher.finish().cast_signed() } else { 0 }
     }
 
-    /// Whether any assignment of what the members subscribe to, and of these topics, fits an entry.
-    pub(super) fn fits<'a>(
-        &self,
-        more: impl Iterator<Item = &'a Box<str>>,
+    /// Whether the group still fits if this is what a member subscribes to.
+    pub(super) fn fits_with<'a>(
+        &'a self,
+        id: &str,
+        value: &'a MemberValue,
+        pattern: Option<&'a Resolved>,
         topics: &dyn TopicView,
     ) -> bool {
-        const TOPIC: usize = 32;
-        const PARTITION: usize = 8;
-        let all = self.members.values().flat_map(|member| self.topics_of(member));
-        let names: BTreeSet<&str> = all.chain(more.map(|name| &**name)).collect();
-        let sizes = names.into_iter().filter_map(|name| {
-            let (_, count) = topics.by_name(name)?;
-            Some(TOPIC + PARTITION * usize::try_from(count).unwrap_or(0))
-        });
-        sizes.sum::<usize>() <= GROUP_ASSIGNMENT_BYTES_MAX
+        let others = self.members.iter().filter(|(other, _)| ***other != *id);
+        let mut names = self.topics_of(others.map(|(_, other)| other));
+        let matched = pattern.into_iter().flat_map(|resolved| &resolved.topics);
+        names.extend(value.topics.iter().chain(matched).map(|topic| &**topic));
+        fits(names, topics)
+    }
+
+    /// Whether what the members say of themselves fits, if this is what one says.
+    pub(super) fn holds(&self, id: &str, value: &MemberValue) -> bool {
+        let others = self.members.iter().filter(|(other, _)| ***other != *id);
+        let others: usize = others.map(|(other, value)| other.len() + value.size()).sum();
+        others + id.len() + value.size() <= GROUP_ENTRY_BYTES_MAX
     }
 
     /// The assignor that most members ask for, of those that do.
@@ -70,15 +74,45 @@ impl Group {
         now: Now,
         out: &mut Outcome,
     ) {
+        if fits(self.topics_of(self.members.values()), topics) {
+            self.assign(options, topics, out);
+        } else {
+            // Topics have grown since they were subscribed to.
+            tracing::warn!(
+                group = &*self.id,
+                epoch = self.epoch,
+                "what the group reads does not fit into a record; the target stays as it is"
+            );
+        }
+        let target = TargetEpoch { epoch: self.epoch, at: now.timestamp };
+        self.record(ConsumerEntry::TargetEpoch(Some(target)), out);
+    }
+
+    fn assign(&mut self, options: &ConsumerOptions, topics: &dyn TopicView, out: &mut Outcome) {
         let mut counts: BTreeMap<TopicId, i32> = BTreeMap::new();
+        // What each pattern stands for is looked up once, however many members have it.
+        let mut matched: BTreeMap<&str, BTreeSet<TopicId>> = BTreeMap::new();
         let mut subscribers = Vec::with_capacity(self.members.len());
         for (id, member) in &self.members {
-            let exist = self.topics_of(member).filter_map(|name| topics.by_name(name));
-            let exist: Vec<_> = exist.collect();
-            counts.extend(exist.iter().copied());
+            let mut exist = |names: &BTreeSet<Box<str>>| -> BTreeSet<TopicId> {
+                let exist = names.iter().filter_map(|name| topics.by_name(name));
+                exist
+                    .map(|(id, count)| {
+                        counts.insert(id, count);
+                        id
+                    })
+                    .collect()
+            };
+            let mut reads = exist(&member.topics);
+            if let Some(pattern) = &member.pattern
+                && let Some(resolved) = self.patterns.get(pattern)
+            {
+                let matched = matched.entry(pattern).or_insert_with(|| exist(&resolved.topics));
+                reads.extend(matched.iter().copied());
+            }
             subscribers.push(Subscriber {
                 id: id.clone(),
-                topics: exist.into_iter().map(|(id, _)| id).collect(),
+                topics: reads,
                 had: self.targets.get(id).cloned().unwrap_or_default(),
             });
         }
@@ -88,7 +122,6 @@ impl Group {
                 self.record(ConsumerEntry::Target(subscriber.id, Some(partitions)), out);
             }
         }
-        let target = TargetEpoch { epoch: self.epoch, at: now.timestamp };
         tracing::info!(
             group = &*self.id,
             epoch = self.epoch,
@@ -96,6 +129,16 @@ impl Group {
             topics = counts.len(),
             "target assignment is made"
         );
-        self.record(ConsumerEntry::TargetEpoch(Some(target)), out);
     }
+}
+
+/// Whether any assignment of these topics fits an entry.
+fn fits(names: BTreeSet<&str>, topics: &dyn TopicView) -> bool {
+    const TOPIC: usize = 32;
+    const PARTITION: usize = 8;
+    let sizes = names.into_iter().filter_map(|name| {
+        let (_, count) = topics.by_name(name)?;
+        Some(TOPIC + PARTITION * usize::try_from(count).unwrap_or(0))
+    });
+    sizes.sum::<usize>() <= GROUP_ASSIGNMENT_BYTES_MAX
 }

@@ -1,7 +1,7 @@
 //! Consumer groups (KIP-848): what members are told, and what is refused.
 
 use super::*;
-use crate::limits::GROUP_ENTRY_BYTES_MAX;
+use crate::limits::{GROUP_ENTRY_BYTES_MAX, GROUP_PATTERNS_MAX};
 
 const T: TopicId = TopicId([1; 16]);
 const U: TopicId = TopicId([2; 16]);
@@ -477,4 +477,144 @@ fn offsets_that_nobody_reads_expire_with_the_group() {
     host.beat(beat("a", -1)).unwrap();
     host.pass(Duration::from_secs(1200));
     assert_eq!(host.coordinator.list().count(), 0);
+}
+
+/// Whatever part of an operation a crash leaves in the log, the group finds its way.
+#[test]
+fn operations_cut_short_are_made_up_for() {
+    let all: Vec<_> = [(T, 0), (T, 1), (T, 2), (T, 3), (U, 0), (U, 1)].into();
+    type Start = fn(&mut Host);
+    let away: Start = |host| {
+        host.beat(of_instance("i", first("a", &["t"]))).unwrap();
+        host.beat(first("b", &["t", "u"])).unwrap();
+        host.beat(of_instance("i", owning("a", 1, &[]))).unwrap();
+        host.beat(of_instance("i", beat("a", -2))).unwrap();
+    };
+    let two: Start = |host| {
+        host.beat(first("a", &["t"])).unwrap();
+        host.beat(first("b", &["t", "u"])).unwrap();
+        host.beat(owning("a", 1, &[])).unwrap();
+    };
+    for (name, start, torn) in [
+        ("join", two, first("c", &["t", "u"])),
+        ("resubscribe", two, ConsumerHeartbeatRequest { epoch: 2, ..first("a", &["u"]) }),
+        ("leave", two, beat("a", -1)),
+        ("take over", away, of_instance("i", first("c", &["t"]))),
+    ] {
+        for cut in 0.. {
+            let mut host = host();
+            start(&mut host);
+            host.ask(Request::ConsumerHeartbeat(torn.clone()));
+            let planned = host.log.len() - host.durable;
+            if cut > planned {
+                assert!(planned > 1, "{name}: {planned} entries are cut");
+                break;
+            }
+            host.tear(|_| cut);
+            // Whoever does not come back is taken out in time; `b` stays, and owns what it is told.
+            let (mut epoch, mut owned) = (0, Vec::new());
+            for _ in 0..20 {
+                host.pass(Duration::from_secs(5));
+                let partitions: Vec<(TopicId, &[i32])> =
+                    owned.iter().map(|(topic, own): &(_, Vec<i32>)| (*topic, &**own)).collect();
+                let request = match epoch {
+                    0 => first("b", &["t", "u"]),
+                    _ => owning("b", epoch, &partitions),
+                };
+                let (now, told) = host.beat(request).unwrap();
+                epoch = now;
+                owned = told.unwrap_or(owned);
+            }
+            let has: Vec<_> = (owned.iter())
+                .flat_map(|(topic, own)| own.iter().map(move |index| (*topic, *index)))
+                .collect();
+            assert_eq!(has, all, "{name}, cut after {cut} of {planned}");
+            assert_eq!(host.consumer_state(), ConsumerState::Stable, "{name}, {cut}");
+            assert_eq!(host.consumers().unwrap().members.len(), 1, "{name}, {cut}");
+        }
+    }
+}
+
+/// What is lost of an epoch may not be lost for good: nobody has to leave for it to be made up.
+#[test]
+fn a_cut_leave_makes_the_target_anew_at_once() {
+    let mut host = host();
+    host.beat(first("a", &["t"])).unwrap();
+    host.beat(first("b", &["t"])).unwrap();
+    host.beat(owning("a", 1, &[(T, &[0, 1])])).unwrap();
+    host.beat(beat("b", 2)).unwrap();
+    host.ask(Request::ConsumerHeartbeat(beat("a", -1)));
+    let planned = host.log.len() - host.durable;
+    // All but the last entry, as a batch that is full would hold them.
+    host.tear(|_| planned - 1);
+    host.beat(beat("b", 2)).unwrap();
+    let described = host.consumers().unwrap();
+    assert_eq!((described.epoch, described.target_epoch), (3, 3));
+}
+
+#[test]
+fn a_static_member_takes_no_other_members_id() {
+    let mut host = host();
+    host.beat(of_instance("i", first("a", &["t"]))).unwrap();
+    host.beat(first("b", &["u"])).unwrap();
+    host.beat(of_instance("i", beat("a", -2))).unwrap();
+    let taken = host.beat(of_instance("i", first("b", &["t"])));
+    assert_eq!(taken, Err(Refusal::UnreleasedInstance));
+    assert_eq!(host.beat(beat("b", 2)), Ok((2, None)), "it has what it had");
+    assert_eq!(host.consumers().unwrap().members.len(), 2);
+}
+
+/// What members say of themselves is bounded for all of them together.
+#[test]
+fn members_together_fit_a_record() {
+    let mut host = host();
+    let long = "x".repeat(GROUP_ENTRY_BYTES_MAX / 4);
+    let talkative =
+        |id: &str| ConsumerHeartbeatRequest { rack: Some((*long).into()), ..first(id, &["t"]) };
+    for id in ["a", "b", "c"] {
+        host.beat(talkative(id)).unwrap();
+    }
+    assert_eq!(host.beat(talkative("d")), Err(Refusal::StateTooLarge));
+    host.beat(first("d", &["t"])).unwrap();
+    host.beat(beat("c", -1)).unwrap();
+    host.beat(talkative("e")).unwrap();
+}
+
+#[test]
+fn who_is_in_stays_in_when_topics_grow_too_large() {
+    let mut host = Host::alone();
+    host.set_topics(&[("t", 1, 500_000), ("u", 2, 2)]);
+    let four = [(T, [0, 1, 2, 3].as_slice())];
+    assert_eq!(host.beat(owning("a", 1, &four)), Ok((2, None)), "its target stays as it is");
+    assert_eq!(host.beat(first("b", &["u"])), Err(Refusal::StateTooLarge));
+    let less = ConsumerHeartbeatRequest { topics: Some(vec!["u".into()]), ..beat("a", 2) };
+    assert_eq!(host.beat(less), Ok((2, Some(vec![]))), "it may read less");
+    assert_eq!(host.beat(owning("a", 2, &[])), Ok((3, Some(vec![(U, vec![0, 1])]))));
+}
+
+#[test]
+fn patterns_are_counted() {
+    let mut options = options();
+    options.consumer.size_max = 1000;
+    let mut host = Host::with(options);
+    host.set_topics(&[("t", 1, 1)]);
+    for number in 0..GROUP_PATTERNS_MAX {
+        host.beat(by_pattern(&format!("m{number}"), &format!("p{number}"))).unwrap();
+    }
+    assert_eq!(host.beat(by_pattern("x", "new")), Err(Refusal::TooManyPatterns));
+    host.beat(by_pattern("x", "p7")).unwrap();
+    host.beat(by_pattern("m3", "new")).unwrap();
+}
+
+/// A pattern that stands for too many topics to be written down keeps those that it had.
+#[test]
+fn a_pattern_that_grows_too_large_stays_as_it_is() {
+    let mut host = host();
+    let both = vec![(T, vec![0, 1, 2, 3]), (U, vec![0, 1])];
+    assert_eq!(host.beat(by_pattern("a", ".*")), Ok((1, Some(both))));
+    let name: &'static str = "x".repeat(GROUP_ENTRY_BYTES_MAX).leak();
+    host.set_topics(&[("t", 1, 4), ("u", 2, 2), (name, 3, 1)]);
+    host.pass(Duration::from_secs(10));
+    assert_eq!(host.beat(beat("a", 1)), Ok((1, None)));
+    assert_eq!(host.beat(by_pattern("b", ".+")), Err(Refusal::StateTooLarge));
 }

@@ -1,5 +1,5 @@
 //! Consumer groups under random histories: members join, leave, die, give up slowly and lose
-//! replies, topics grow and go, and the broker crashes. What members believe they may read never
+//! replies, topics grow and go, and the broker crashes, also with half of an operation in its log. What members believe they may read never
 //! overlaps, and when the trouble ends, everything is read.
 
 use std::collections::BTreeSet;
@@ -147,8 +147,8 @@ impl World {
         let request = self.clients[at].request();
         let ticket = self.host.ask(Request::ConsumerHeartbeat(request));
         if lossy && self.random.chance(1, 20) {
-            // Neither durable nor answered.
-            self.host.crash();
+            // Not answered, and durable in part at most.
+            self.tear();
             self.clients[at].says_all = true;
             return;
         }
@@ -162,9 +162,17 @@ impl World {
         self.clients[at].on_reply(&reply, now);
     }
 
+    fn tear(&mut self) {
+        let random = &mut self.random;
+        self.host.tear(|planned| random.between(0, planned as u64) as usize);
+    }
+
     /// Time passes, and clients lose their patience.
-    fn pass(&mut self, time: Duration) {
+    fn pass(&mut self, time: Duration, lossy: bool) {
         self.host.pass(time);
+        if lossy && self.random.chance(1, 5) {
+            self.tear();
+        }
         self.host.flush();
         let now = self.host.now.instant;
         for client in &mut self.clients {
@@ -193,6 +201,11 @@ impl World {
                     epoch: if client.instance.is_some() { -2 } else { -1 },
                     ..client.request()
                 };
+                if client.instance.is_none() && self.random.chance(1, 2) {
+                    self.host.ask(Request::ConsumerHeartbeat(request));
+                    self.tear();
+                    return;
+                }
                 self.host.call(Request::ConsumerHeartbeat(request));
                 if client.instance.is_some() && self.random.chance(1, 2) {
                     self.next += 1;
@@ -222,7 +235,7 @@ impl World {
             }
             6 => {
                 let time = self.random.between(1, 8);
-                self.pass(Duration::from_secs(time));
+                self.pass(Duration::from_secs(time), true);
             }
             7 => self.host.crash(),
             8..=14 if count > 0 && !self.clients[at].dead => self.clients[at].follow(),
@@ -236,7 +249,7 @@ impl World {
     fn settle(&mut self) {
         self.clients.retain(|client| !client.dead);
         for _ in 0..40 {
-            self.pass(Duration::from_secs(5));
+            self.pass(Duration::from_secs(5), false);
             for at in 0..self.clients.len() {
                 self.beat(at, false);
                 self.check();

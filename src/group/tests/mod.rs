@@ -152,6 +152,13 @@ impl Host {
         }
     }
 
+    /// The process dies when some of what was planned is in the log: `cut` says how much of so many
+    /// entries.
+    fn tear(&mut self, cut: impl FnOnce(usize) -> usize) {
+        self.durable += cut(self.log.len() - self.durable);
+        self.crash();
+    }
+
     /// The process dies, and another one reads what is durable.
     fn crash(&mut self) {
         self.log.truncate(self.durable);
