@@ -3,7 +3,7 @@
 //! - 1: by which protocol each member takes part (KIP-1099).
 
 use super::describe_groups::{OPERATIONS_OF_GROUPS, OPERATIONS_UNKNOWN};
-use super::{Group, ask_all, distinct, group_error};
+use super::{Group, ask_all, at_most, group_error};
 use crate::api::reply::Reply;
 use crate::api::{Asked, Context, Next};
 use crate::group::{self, DescribedConsumerGroup, Partitions, Refusal, Request};
@@ -35,7 +35,7 @@ pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<
     let request = ConsumerGroupDescribeRequest::decode_from(body, asked.version)?;
     let mut groups: Vec<(Box<str>, Outcome)> = Vec::new();
     let mut requests = Vec::new();
-    for (index, group) in (0..).zip(distinct(request.group_ids.iter())) {
+    for (index, group) in (0..).zip(at_most(1, request.group_ids.iter())) {
         groups.push((group.into(), None));
         if !group.is_empty() {
             requests.push((index, Request::DescribeConsumers(group.into())));

@@ -4,7 +4,7 @@
 //!   (KIP-345). 5: flexible. 6: GROUP_ID_NOT_FOUND (KIP-1043); before, a group that does not exist is
 //!   shown as dead.
 
-use super::{Group, ask_all, distinct, group_error};
+use super::{Group, ask_all, at_most, group_error};
 use crate::api::reply::Reply;
 use crate::api::{Asked, Context, Next};
 use crate::group::{self, Refusal, Request};
@@ -14,6 +14,9 @@ use crate::wire::describe_groups::{
 use crate::wire::error_code::ErrorCode;
 use crate::wire::message::Message;
 use crate::wire::primitive::DecodeError;
+
+/// A group is told as often as it is named, as Kafka does, but no more often than so.
+const TIMES_MAX: usize = 4;
 
 /// Kafka's "not computed".
 pub(super) const OPERATIONS_UNKNOWN: i32 = i32::MIN;
@@ -35,7 +38,7 @@ pub struct DescribeGroups {
 /// Begins a request.
 pub(super) fn begin(asked: Asked, body: &[u8], context: &Context<'_>) -> Result<Next, DecodeError> {
     let request = DescribeGroupsRequest::decode_from(body, asked.version)?;
-    let named = distinct(request.groups.iter());
+    let named = at_most(TIMES_MAX, request.groups.iter());
     let groups: Vec<_> = named.iter().map(|group| ((*group).into(), None)).collect();
     let each = named.iter().map(|group| Request::Describe((*group).into()));
     let requests: Vec<_> = (0..).zip(each).collect();

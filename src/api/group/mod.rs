@@ -20,7 +20,7 @@ mod offset_delete;
 mod offset_fetch;
 mod sync_group;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::asked::Asked;
@@ -214,11 +214,16 @@ fn claim(id: &str, instance: Option<&str>) -> MemberClaim {
     MemberClaim { id: id.into(), instance: instance.map(Into::into) }
 }
 
-/// The groups that a request names, each once: to describe a group again for every time that it is
-/// named would let a small request make a reply of any size.
-fn distinct<'a>(named: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let mut seen = BTreeSet::new();
-    named.filter(|group| seen.insert(*group)).collect()
+/// The groups that a request names, each no more than so many times: to describe a group again for
+/// every time that it is named would let a small request make a reply of any size.
+fn at_most<'a>(times: usize, named: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let mut seen = BTreeMap::new();
+    let is_wanted = |group: &&'a str| {
+        let count = seen.entry(*group).or_insert(0_usize);
+        *count += 1;
+        *count <= times
+    };
+    named.filter(is_wanted).collect()
 }
 
 /// The error code of a request that a coordinator refuses.
@@ -261,8 +266,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_group_named_twice_counts_once() {
-        assert_eq!(distinct(["b", "a", "b", "", "a", ""].into_iter()), ["b", "a", ""]);
+    fn a_group_counts_no_more_often_than_allowed() {
+        let named = || ["b", "a", "b", "", "b", "a", ""].into_iter();
+        assert_eq!(at_most(1, named()), ["b", "a", ""]);
+        assert_eq!(at_most(2, named()), ["b", "a", "b", "", "a", ""]);
     }
 
     #[test]
